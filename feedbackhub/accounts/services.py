@@ -1,0 +1,19 @@
+import secrets
+
+from django.db import transaction
+
+from .models import ApiToken, User
+
+
+@transaction.atomic
+def token_create(*, user: User, token: str | None = None) -> str:
+    """Give `user` an API token (a fresh one, or the given one) and return it; it can never be read again."""
+    token = token or secrets.token_urlsafe(32)
+    ApiToken.objects.get_or_create(digest=ApiToken.digest_of(token), defaults={"user": user, "hint": token[-4:]})
+    return token
+
+
+def user_of_token(token: str) -> User | None:
+    """The active user whom `token` stands for, or None."""
+    found = ApiToken.objects.select_related("user").filter(digest=ApiToken.digest_of(token)).first()
+    return found.user if found and found.user.is_active else None

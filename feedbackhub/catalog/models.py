@@ -1,0 +1,150 @@
+import uuid
+
+from django.conf import settings
+from django.db import models
+
+from feedbackhub.projects.models import Project
+from feedbackhub.runs.models import Run
+
+from .content import text_of
+
+
+class Split(models.TextChoices):
+    TRAIN = "train", "Train"
+    VALIDATION = "validation", "Validation"
+    TEST = "test", "Test"
+
+
+class Prompt(models.Model):
+    """A conversation that wants an answer. Its split never changes, and nothing of a test prompt trains anything."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="prompts")
+    messages = models.JSONField(help_text='[{"role", "content": [{"type": "text", "text"}]}]')
+    digest = models.CharField(max_length=64, help_text="Of the normalised conversation (content.prompt_digest).")
+    references = models.JSONField(default=list, help_text="Texts that a good answer resembles.")
+    category = models.CharField(max_length=80, blank=True)
+    tags = models.JSONField(default=list)
+    split = models.CharField(max_length=10, choices=Split.choices)
+    external_id = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["project", "digest"], name="one_prompt_a_conversation")]
+        indexes = [models.Index(fields=["project", "split"]), models.Index(fields=["project", "external_id"])]
+
+    def __str__(self) -> str:
+        return self.text[:80]
+
+    @property
+    def text(self) -> str:
+        """The last message, which is what the answers answer."""
+        return text_of(self.messages[-1]["content"])
+
+
+class ModelVersion(models.Model):
+    """A contender: a base, at most one adapter, and decoding settings. Immutable once it has outputs."""
+
+    class Kind(models.TextChoices):
+        LOCAL = "local", "Local folder"
+        HUB = "hub", "Hub id"
+        OPENAI = "openai", "OpenAI-compatible endpoint"
+        IMPORTED = "imported", "Imported outputs or votes only"
+
+    class Purpose(models.TextChoices):
+        POLICY = "policy", "Policy"
+        REWARD = "reward", "Reward model"
+
+    # Without a project it belongs to the whole site: the embedded base, which every project lists.
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="model_versions", null=True, blank=True)
+    name = models.CharField(max_length=120)
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    role = models.CharField(max_length=10, choices=Purpose.choices, default=Purpose.POLICY)
+    base = models.CharField(max_length=500, blank=True, help_text="A folder, or a hub id, or the endpoint's model.")
+    adapter = models.CharField(max_length=500, blank=True, help_text="A folder with adapter_model.safetensors.")
+    endpoint = models.URLField(max_length=500, blank=True)
+    decoding = models.JSONField(
+        default=dict, help_text="system, temperature, top_p, repetition_penalty, max_new_tokens, seed"
+    )
+    parent = models.ForeignKey("self", on_delete=models.PROTECT, null=True, blank=True, related_name="children")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["project", "name"], name="one_model_a_name"),
+            models.UniqueConstraint(
+                fields=["name"], condition=models.Q(project=None), name="one_site_wide_model_a_name"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def generates(self) -> bool:
+        return self.kind in (self.Kind.LOCAL, self.Kind.HUB)
+
+
+class Generation(models.Model):
+    """A wish for answers by some models to some prompts; each model answers in a run of its own."""
+
+    class Status(models.TextChoices):
+        PENDING = "pending", "Waiting"
+        RUNNING = "running", "Running"
+        DONE = "done", "Done"
+        FAILED = "failed", "Failed"
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="generations")
+    prompts = models.JSONField(help_text="Ids of the prompts, fixed when it was asked for.")
+    n = models.PositiveSmallIntegerField(default=1, help_text="Answers a prompt.")
+    status = models.CharField(max_length=8, choices=Status.choices, default=Status.PENDING)
+    error = models.TextField(blank=True)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    finished_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"generation {self.pk} ({self.status})"
+
+
+class GenerationRun(models.Model):
+    """One model's share of a generation."""
+
+    generation = models.ForeignKey(Generation, on_delete=models.CASCADE, related_name="parts")
+    model = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="generation_runs")
+    run = models.OneToOneField(Run, on_delete=models.PROTECT, related_name="generation_run")
+    stored = models.PositiveIntegerField(default=0, help_text="Outputs stored from the run.")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["generation", "model"], name="a_model_answers_once")]
+
+    def __str__(self) -> str:
+        return f"{self.model} in {self.generation}"
+
+
+class Output(models.Model):
+    """A prompt's answer by a model version."""
+
+    prompt = models.ForeignKey(Prompt, on_delete=models.CASCADE, related_name="outputs")
+    model = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="outputs")
+    parts = models.JSONField(help_text='[{"type": "text", "text"}]')
+    # The same key is the same output: digest of the text and its ordinal when imported, run:index when generated.
+    content_key = models.CharField(max_length=100)
+    decoding = models.JSONField(default=dict)
+    seed = models.BigIntegerField(null=True)
+    tokens = models.PositiveIntegerField(null=True)
+    latency_ms = models.FloatField(null=True)
+    finish_reason = models.CharField(max_length=20, blank=True)
+    run_uuid = models.UUIDField(default=uuid.uuid4, unique=True, help_text="Its id as a run, here and at LangSmith.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["prompt", "model", "content_key"], name="one_output_a_content_key")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model} on prompt {self.prompt_id}"
+
+    @property
+    def text(self) -> str:
+        return text_of(self.parts)

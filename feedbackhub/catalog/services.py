@@ -1,0 +1,2 @@
+def sweep() -> None:
+    """Nothing queued here yet."""

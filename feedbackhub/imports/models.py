@@ -1,0 +1,64 @@
+from pathlib import Path
+
+from django.conf import settings
+from django.db import models
+
+from feedbackhub.projects.models import Project
+
+
+class Import(models.Model):
+    """A file that somebody sent, and what became of its lines."""
+
+    class Kind(models.TextChoices):
+        PROMPTS = "prompts", "Prompts"
+        OUTPUTS = "outputs", "Outputs"
+        VOTES = "votes", "Votes"
+        PREFERENCES = "preferences", "Preferences"
+
+    class Status(models.TextChoices):
+        PENDING = "pending", "Waiting"
+        RUNNING = "running", "Running"
+        DONE = "done", "Done"
+        FAILED = "failed", "Failed"
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="imports")
+    kind = models.CharField(max_length=12, choices=Kind.choices)
+    filename = models.CharField(max_length=255)
+    size = models.BigIntegerField()
+    content_digest = models.CharField(max_length=64, help_text="SHA-256 of the file as it was sent.")
+    field_map = models.JSONField(default=dict, help_text="Our field → theirs.")
+    template = models.TextField(blank=True, help_text="Text with {field} of the source row, as the prompt.")
+    status = models.CharField(max_length=8, choices=Status.choices, default=Status.PENDING)
+    error = models.TextField(blank=True)
+    read = models.PositiveIntegerField(default=0, help_text="Lines dealt with so far.")
+    bytes_read = models.BigIntegerField(default=0, help_text="For the progress bar.")
+    created = models.JSONField(default=dict, help_text="What was made, by kind of row.")
+    rejected_count = models.PositiveIntegerField(default=0)
+    lease_token = models.UUIDField(null=True)
+    lease_expires_at = models.DateTimeField(null=True)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    finished_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"import {self.pk} of {self.filename} ({self.status})"
+
+    @property
+    def path(self) -> Path:
+        """Where the file lies: named by our own number, never by the name it came with."""
+        return settings.IMPORTS_DIR / f"{self.pk:06d}"
+
+
+class ImportRejection(models.Model):
+    """A line that was not taken, and why."""
+
+    report = models.ForeignKey(Import, on_delete=models.CASCADE, related_name="rejections")
+    line = models.PositiveIntegerField(help_text="Counted from 1.")
+    error = models.TextField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["report", "line"], name="a_line_is_rejected_once")]
+
+    def __str__(self) -> str:
+        return f"line {self.line}: {self.error}"

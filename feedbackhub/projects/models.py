@@ -1,0 +1,52 @@
+from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.db import models
+
+
+class TaskKind(models.TextChoices):
+    PAIRWISE = "pairwise", "Pairwise comparison"
+    RANKING = "ranking", "Ranking"
+    THUMBS = "thumbs", "Thumbs up or down"
+    SCORES = "scores", "Scores on a rubric"
+
+
+class Role(models.TextChoices):
+    RATER = "rater", "Rater"
+    ADMIN = "admin", "Admin"
+    STAKEHOLDER = "stakeholder", "Stakeholder"
+
+
+class Project(models.Model):
+    """Prompts, contenders, raters and rounds that belong together."""
+
+    slug = models.SlugField(unique=True, max_length=60, validators=[RegexValidator(r"^[a-z0-9]+(?:[-_][a-z0-9]+)*$")])
+    name = models.CharField(max_length=120)
+    guidelines = models.TextField(blank=True, help_text="Markdown. What raters should look for.")
+    guidelines_version = models.PositiveIntegerField(default=1)
+    task_kind = models.CharField(max_length=12, choices=TaskKind.choices, default=TaskKind.PAIRWISE)
+    criteria = models.JSONField(default=list, blank=True, help_text="[{key, label, min, max}], for scores.")
+    judgments_per_task = models.PositiveSmallIntegerField(
+        default=1, validators=[MinValueValidator(1), MaxValueValidator(50)]
+    )
+    langsmith_project = models.CharField(max_length=120, blank=True)
+    is_demo = models.BooleanField(default=False)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Membership(models.Model):
+    """One role of one user in one project; a user may have several."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=12, choices=Role.choices)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["project", "user", "role"], name="one_membership_a_role")]
+
+    def __str__(self) -> str:
+        return f"{self.user} is {self.role} in {self.project}"

@@ -1,0 +1,125 @@
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+
+from feedbackhub.accounts.models import User
+from feedbackhub.accounts.services import token_create
+from feedbackhub.core.errors import DomainError, Forbidden
+
+from .models import Membership, Project, Role, TaskKind
+
+
+def _criteria_check(criteria: list) -> None:
+    """Each criterion is {key, label, min, max} with a key of its own and min < max."""
+    keys = set()
+    for position, criterion in enumerate(criteria, start=1):
+        where = f"criterion {position}"
+        if not isinstance(criterion, dict) or set(criterion) != {"key", "label", "min", "max"}:
+            problem = f"{where}: give exactly key, label, min and max."
+        elif not all(isinstance(criterion[name], str) and criterion[name] for name in ("key", "label")):
+            problem = f"{where}: key and label must be texts."
+        elif not all(
+            isinstance(criterion[n], int | float) and not isinstance(criterion[n], bool) for n in ("min", "max")
+        ):
+            problem = f"{where}: min and max must be numbers."
+        elif criterion["min"] >= criterion["max"]:
+            problem = f"{where}: min must be below max."
+        elif criterion["key"] in keys:
+            problem = f'{where}: the key "{criterion["key"]}" is taken by an earlier one.'
+        else:
+            keys.add(criterion["key"])
+            continue
+        raise DomainError(problem, fields={"criteria": problem})
+
+
+@transaction.atomic
+def project_create(
+    *,
+    by: User,
+    slug: str,
+    name: str,
+    guidelines: str = "",
+    task_kind: str = TaskKind.PAIRWISE,
+    criteria: list | None = None,
+    judgments_per_task: int = 1,
+    is_demo: bool = False,
+) -> Project:
+    """Create a project; its creator, who must be a superuser, becomes its admin."""
+    if not by.is_superuser:
+        raise Forbidden("Only a superuser creates projects. Ask one to create it and to make you its admin.")
+    criteria = criteria or []
+    if not isinstance(criteria, list):
+        raise DomainError("criteria must be a list.", fields={"criteria": "must be a list"})
+    _criteria_check(criteria)
+    if task_kind == TaskKind.SCORES and not criteria:
+        message = "A project of kind scores needs at least one criterion."
+        raise DomainError(message, fields={"criteria": message})
+    project = Project(
+        slug=slug,
+        name=name,
+        guidelines=guidelines,
+        task_kind=task_kind,
+        criteria=criteria,
+        judgments_per_task=judgments_per_task,
+        is_demo=is_demo,
+        created_by=by,
+    )
+    try:
+        project.full_clean()
+    except ValidationError as error:
+        fields = {name: " ".join(messages) for name, messages in error.message_dict.items()}
+        taken = Project.objects.filter(slug=slug).exists()
+        message = "; ".join(f"{field}: {problem}" for field, problem in fields.items())
+        raise DomainError(
+            message, code="conflict" if taken else "invalid", fields=fields, status=409 if taken else 400
+        ) from error
+    project.save()
+    Membership.objects.create(project=project, user=by, role=Role.ADMIN)
+    return project
+
+
+@transaction.atomic
+def guidelines_change(*, project: Project, guidelines: str) -> Project:
+    """Write new guidelines; the version goes up when the text differs, so that a judgment knows its own."""
+    if guidelines != project.guidelines:
+        project.guidelines = guidelines
+        project.guidelines_version += 1
+        project.save(update_fields=["guidelines", "guidelines_version"])
+    return project
+
+
+@transaction.atomic
+def member_add(
+    *, project: Project, username: str, role: str, password: str | None = None, is_simulated: bool = False
+) -> tuple[Membership, str | None]:
+    """Give `username` a role, creating the user if there is none.
+
+    Returns the membership and, for a new user only, an API token that is never shown again.
+    Raises DomainError: unknown role, bad username or password (400); a password for an existing user (409).
+    """
+    if role not in Role.values:
+        message = f'role "{role}" is none of {", ".join(Role.values)}.'
+        raise DomainError(message, fields={"role": message})
+    user = User.objects.filter(username=username).first()
+    if user is not None and password is not None:
+        message = f'"{username}" exists already; leave the password out to give them another role.'
+        raise DomainError(message, code="conflict", fields={"password": message}, status=409)
+    token = None
+    if user is None:
+        user = User(username=username, is_simulated=is_simulated)
+        try:
+            if password is not None:
+                validate_password(password, user)
+            user.set_password(password)
+            user.full_clean(exclude=["password"])
+            with transaction.atomic():
+                user.save()
+        except ValidationError as error:
+            fields = error.message_dict if hasattr(error, "error_dict") else {"password": error.messages}
+            fields = {name: " ".join(messages) for name, messages in fields.items()}
+            raise DomainError("; ".join(fields.values()), fields=fields) from error
+        except IntegrityError as error:
+            raise DomainError(f'"{username}" was just created by someone else; try again.', status=409) from error
+        token = token_create(user=user)
+    membership, _ = Membership.objects.get_or_create(project=project, user=user, role=role)
+    return membership, token

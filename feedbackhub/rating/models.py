@@ -1,0 +1,218 @@
+from django.conf import settings
+from django.db import models
+
+from feedbackhub.catalog.models import ModelVersion, Output, Prompt
+from feedbackhub.projects.models import Project, TaskKind
+
+
+class Task(models.Model):
+    """A prompt and one to ten of its outputs that want `judgments_wanted` judgments."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="tasks")
+    prompt = models.ForeignKey(Prompt, on_delete=models.CASCADE, related_name="tasks")
+    kind = models.CharField(max_length=12, choices=TaskKind.choices)
+    outputs = models.ManyToManyField(Output, through="TaskOutput", related_name="tasks")
+    outputs_key = models.CharField(max_length=64, help_text="Digest of kind and output ids: the same task once.")
+    judgments_wanted = models.PositiveSmallIntegerField()
+    priority = models.IntegerField(default=0)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["project", "outputs_key"], name="one_task_a_set_of_outputs")]
+
+    def __str__(self) -> str:
+        return f"task {self.pk} ({self.kind})"
+
+
+class TaskOutput(models.Model):
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="task_outputs")
+    output = models.ForeignKey(Output, on_delete=models.PROTECT, related_name="task_outputs")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["task", "output"], name="an_output_once_a_task")]
+
+    def __str__(self) -> str:
+        return f"output {self.output_id} in task {self.task_id}"
+
+
+class Assignment(models.Model):
+    """One of the judgments that a task wants. As many rows as `judgments_wanted`, so overlap cannot be exceeded.
+
+    open: anyone's. leased: `rater` holds it until `lease_expires_at`. done: judged.
+    """
+
+    class State(models.TextChoices):
+        OPEN = "open", "Open"
+        LEASED = "leased", "Leased"
+        DONE = "done", "Done"
+
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="assignments")
+    ordinal = models.PositiveSmallIntegerField()
+    state = models.CharField(max_length=6, choices=State.choices, default=State.OPEN)
+    rater = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="assignments")
+    shown = models.JSONField(default=list, help_text="Output ids in the order drawn for this rater.")
+    leased_at = models.DateTimeField(null=True)
+    lease_expires_at = models.DateTimeField(null=True)
+    # Copies of the task's, which never change apart from priority (task_priority_set writes both):
+    # the next task is then one step in one index however many tasks there are.
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="+")
+    priority = models.IntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["task", "ordinal"], name="assignments_are_numbered"),
+            models.UniqueConstraint(
+                fields=["task", "rater"], condition=models.Q(rater__isnull=False), name="a_rater_once_a_task"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(state="open", rater=None)
+                | (~models.Q(state="open") & models.Q(rater__isnull=False)),
+                name="open_means_nobodys",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["project", "-priority", "task"], condition=models.Q(state="open"), name="open_assignments"
+            ),
+            models.Index(fields=["lease_expires_at"], condition=models.Q(state="leased"), name="leased_assignments"),
+            models.Index(fields=["rater", "state"], name="assignments_of_a_rater"),
+        ]
+
+    def __str__(self) -> str:
+        return f"assignment {self.ordinal} of {self.task} ({self.state})"
+
+
+class Skip(models.Model):
+    """A rater who does not want a task is not offered it again."""
+
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="skips")
+    rater = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="skips")
+    reason = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["task", "rater"], name="a_rater_skips_a_task_once")]
+
+    def __str__(self) -> str:
+        return f"{self.rater} skipped {self.task}"
+
+
+class Judgment(models.Model):
+    """What somebody said of some outputs. Append-only: an edit or an undo is a new row that supersedes the old.
+
+    A judgment is in force when it is counted, not withdrawn, and superseded by none.
+    """
+
+    class Source(models.TextChoices):
+        RATER = "rater", "Rater"
+        SIMULATED = "simulated", "Simulated rater"
+        VOTES = "votes", "Imported votes"
+        PREFERENCES = "preferences", "Imported preferences"
+
+    class Strength(models.TextChoices):
+        SLIGHT = "slight", "Slightly"
+        CLEAR = "clear", "Clearly"
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="judgments")
+    kind = models.CharField(max_length=12, choices=TaskKind.choices)
+    source = models.CharField(max_length=12, choices=Source.choices)
+    task = models.ForeignKey(Task, on_delete=models.PROTECT, null=True, related_name="judgments")
+    prompt = models.ForeignKey(Prompt, on_delete=models.PROTECT, null=True, related_name="judgments")
+    rater = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="judgments")
+    judge = models.CharField(max_length=200, blank=True, help_text="Who judged, in an imported judgment.")
+    category = models.CharField(max_length=80, blank=True, help_text="The prompt's, or the imported vote's own.")
+    key = models.UUIDField(null=True, help_text="The client's key: sending twice makes one.")
+    import_key = models.CharField(max_length=64, null=True, help_text="An imported judgment's identity, a digest.")
+    none_acceptable = models.BooleanField(default=False)
+    strength = models.CharField(max_length=6, choices=Strength.choices, blank=True)
+    flags = models.JSONField(default=list)
+    spans = models.JSONField(default=list)
+    comment = models.TextField(blank=True)
+    duration_ms = models.PositiveIntegerField(null=True)
+    guidelines_version = models.PositiveIntegerField(null=True)
+    payload_digest = models.CharField(max_length=64, blank=True, help_text="Of what was sent under the key.")
+    counted = models.BooleanField(default=True)
+    withdrawn = models.BooleanField(default=False, help_text="An undo: this row takes the one it supersedes back.")
+    supersedes = models.OneToOneField("self", on_delete=models.PROTECT, null=True, related_name="superseded_by")
+    occurred_at = models.DateTimeField(help_text="The timestamp that came with it, else its receipt.")
+    received_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["rater", "key"], name="a_key_makes_one_judgment"),
+            models.UniqueConstraint(fields=["project", "import_key"], name="an_import_key_makes_one_judgment"),
+        ]
+        indexes = [
+            models.Index(fields=["project", "occurred_at", "id"], name="judgments_in_order"),
+            models.Index(fields=["rater", "-id"], name="judgments_of_a_rater"),
+        ]
+
+    def __str__(self) -> str:
+        return f"judgment {self.pk} ({self.kind})"
+
+
+class JudgmentItem(models.Model):
+    """One output (or, without its text, one model) within a judgment."""
+
+    judgment = models.ForeignKey(Judgment, on_delete=models.CASCADE, related_name="items")
+    model = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="judgment_items")
+    output = models.ForeignKey(Output, on_delete=models.PROTECT, null=True, related_name="judgment_items")
+    position = models.PositiveSmallIntegerField(help_text="Where it was shown, from 0.")
+    tier = models.PositiveSmallIntegerField(null=True, help_text="0 is best; ties share one. None in thumbs, scores.")
+    thumbs = models.SmallIntegerField(null=True)
+    scores = models.JSONField(default=dict)
+    correction = models.TextField(blank=True)
+    chars = models.PositiveIntegerField(null=True, help_text="The answer's length in characters, where known.")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["judgment", "position"], name="one_item_a_position")]
+
+    def __str__(self) -> str:
+        return f"{self.model} in {self.judgment}"
+
+
+class PairTally(models.Model):
+    """How often one model beat another, of the judgments in force. The one thing stored that a query could give.
+
+    It makes the default leaderboard's cost independent of the number of votes. `model_a_id < model_b_id`.
+    A ranking of k is here as its k(k-1)/2 pairs.
+    """
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="pair_tallies")
+    category = models.CharField(max_length=80, blank=True)
+    source = models.CharField(max_length=12, choices=Judgment.Source.choices)
+    model_a = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="+")
+    model_b = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="+")
+    wins_a = models.BigIntegerField(default=0)
+    wins_b = models.BigIntegerField(default=0)
+    ties = models.BigIntegerField(default=0)
+    both_bad = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["project", "category", "source", "model_a", "model_b"], name="one_tally_a_pair"
+            ),
+            models.CheckConstraint(condition=models.Q(model_a__lt=models.F("model_b")), name="pairs_are_ordered"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model_a} {self.wins_a}:{self.wins_b} {self.model_b}"
+
+
+class RankingTally(models.Model):
+    """How often one ordering of three or more models was given: what clustering a ranking's pairs by judgment needs."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="ranking_tallies")
+    category = models.CharField(max_length=80, blank=True)
+    source = models.CharField(max_length=12, choices=Judgment.Source.choices)
+    pattern = models.CharField(max_length=200, help_text='Model ids, best first: "12>7=9>3", ties in ascending order.')
+    count = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["project", "category", "source", "pattern"], name="one_tally_a_pattern")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pattern}: {self.count}"

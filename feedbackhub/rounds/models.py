@@ -1,0 +1,102 @@
+from django.conf import settings as site
+from django.db import models
+
+from feedbackhub.catalog.models import Generation, ModelVersion, Prompt
+from feedbackhub.evaluation.models import Evaluation
+from feedbackhub.projects.models import Project
+from feedbackhub.rating.models import Judgment
+from feedbackhub.runs.models import Run
+
+
+class PreferenceDataset(models.Model):
+    """Rows frozen from judgments at a moment: what was chosen, what was left out and why, and a content hash."""
+
+    class Kind(models.TextChoices):
+        PREFERENCE = "preference", "Preference pairs"
+        UNPAIRED = "unpaired", "Thumbs (unpaired)"
+        SFT = "sft", "Demonstrations (SFT)"
+        PROMPTS = "prompts", "Prompts only"
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="datasets")
+    kind = models.CharField(max_length=12, choices=Kind.choices)
+    filters = models.JSONField(default=dict, help_text="The query that chose the rows.")
+    counts = models.JSONField(default=dict, help_text="Rows by split, prompts, judgments, raters.")
+    excluded = models.JSONField(default=dict, help_text="Reason → how many were left out for it.")
+    content_hash = models.CharField(max_length=64, help_text="SHA-256 of the rows, in order, as exported.")
+    frozen_up_to = models.ForeignKey(Judgment, on_delete=models.PROTECT, null=True, related_name="+")
+    created_by = models.ForeignKey(site.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"dataset {self.pk} ({self.kind}, {self.content_hash[:8]})"
+
+
+class PreferenceRow(models.Model):
+    """One frozen row, as the `trl` export has it, with the votes behind it."""
+
+    dataset = models.ForeignKey(PreferenceDataset, on_delete=models.CASCADE, related_name="rows")
+    position = models.PositiveIntegerField()
+    split = models.CharField(max_length=10, help_text="train or validation, never test.")
+    prompt = models.ForeignKey(Prompt, on_delete=models.PROTECT, related_name="+")
+    data = models.JSONField()
+    judgments = models.JSONField(help_text="Ids of the judgments that this row rests on.")
+    margin = models.FloatField(null=True, help_text="Share of votes for, minus against, of the raters of this pair.")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["dataset", "position"], name="rows_are_numbered")]
+        ordering = ["dataset", "position"]
+
+    def __str__(self) -> str:
+        return f"row {self.position} of {self.dataset}"
+
+
+class Round(models.Model):
+    """A tuning round: a recipe, a base, a dataset, settings; its run; and the model version that it made."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="rounds")
+    number = models.PositiveIntegerField(help_text="Counted within the project.")
+    recipe = models.CharField(max_length=10)
+    base_model = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="rounds_from")
+    dataset = models.ForeignKey(PreferenceDataset, on_delete=models.PROTECT, related_name="rounds")
+    settings = models.JSONField(default=dict)
+    run = models.OneToOneField(Run, on_delete=models.PROTECT, related_name="round")
+    model = models.OneToOneField(ModelVersion, on_delete=models.PROTECT, null=True, related_name="made_by_round")
+    created_by = models.ForeignKey(site.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["project", "number"], name="rounds_are_numbered")]
+
+    def __str__(self) -> str:
+        return f"round {self.number} ({self.recipe})"
+
+
+class FollowUp(models.Model):
+    """What comes after a round, in this order: answers of child and parent, their evaluation, blind pairs."""
+
+    class Step(models.TextChoices):
+        ANSWERS = "answers", "Answers to held-out prompts"
+        EVALUATION = "evaluation", "Automatic metrics"
+        PAIRS = "pairs", "Blind pairs for raters"
+
+    class Status(models.TextChoices):
+        PENDING = "pending", "Waiting"
+        RUNNING = "running", "Running"
+        DONE = "done", "Done"
+        FAILED = "failed", "Failed"
+
+    round = models.ForeignKey(Round, on_delete=models.CASCADE, related_name="follow_ups")
+    step = models.CharField(max_length=10, choices=Step.choices)
+    status = models.CharField(max_length=8, choices=Status.choices, default=Status.PENDING)
+    generation = models.OneToOneField(Generation, on_delete=models.PROTECT, null=True, related_name="follow_up")
+    evaluation = models.OneToOneField(Evaluation, on_delete=models.PROTECT, null=True, related_name="follow_up")
+    tasks_created = models.PositiveIntegerField(default=0)
+    message = models.TextField(blank=True, help_text="What was done, or why it could not be.")
+    created_at = models.DateTimeField(auto_now_add=True)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["round", "step"], name="a_step_follows_a_round_once")]
+
+    def __str__(self) -> str:
+        return f"{self.step} after {self.round} ({self.status})"

@@ -1,0 +1,9 @@
+from django.urls import path
+
+from feedbackhub.leaderboard.consumers import LeaderboardConsumer
+from feedbackhub.rounds.consumers import RoundConsumer
+
+websocket_urlpatterns = [
+    path("ws/rounds/<int:round_id>/", RoundConsumer.as_asgi()),
+    path("ws/projects/<slug:slug>/leaderboard/", LeaderboardConsumer.as_asgi()),
+]

@@ -1,0 +1,27 @@
+from django.contrib import admin
+from django.contrib.auth import views as auth
+from django.urls import include, path
+
+from feedbackhub.core import views as core
+
+urlpatterns = [
+    path("healthz", core.healthz, name="healthz"),
+    path("admin/", admin.site.urls),
+    path("sign-in/", auth.LoginView.as_view(redirect_authenticated_user=True), name="login"),
+    path("sign-out/", auth.LogoutView.as_view(), name="logout"),
+    path("api/", include("feedbackhub.api.urls")),
+    path("", include("feedbackhub.overview.urls")),
+    path("p/<slug:slug>/", include("feedbackhub.projects.urls")),
+    path("p/<slug:slug>/catalog/", include("feedbackhub.catalog.urls")),
+    path("p/<slug:slug>/imports/", include("feedbackhub.imports.urls")),
+    path("p/<slug:slug>/rate/", include("feedbackhub.rating.urls")),
+    path("p/<slug:slug>/rounds/", include("feedbackhub.rounds.urls")),
+    path("p/<slug:slug>/evaluations/", include("feedbackhub.evaluation.urls")),
+    path("p/<slug:slug>/leaderboard/", include("feedbackhub.leaderboard.urls")),
+    path("p/<slug:slug>/langsmith/", include("feedbackhub.tracing.urls")),
+]
+
+handler400 = "feedbackhub.core.views.bad_request"
+handler403 = "feedbackhub.core.views.forbidden"
+handler404 = "feedbackhub.core.views.not_found"
+handler500 = "feedbackhub.core.views.server_error"
