@@ -42,6 +42,9 @@ def _environment() -> None:
 
 
 _environment()
+import django  # noqa: E402
+
+django.setup()
 
 
 @pytest.fixture(scope="session")
