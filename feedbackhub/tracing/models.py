@@ -1,5 +1,3 @@
-import uuid
-
 from django.db import models
 
 from feedbackhub.projects.models import Project
@@ -53,8 +51,3 @@ class Delivery(models.Model):
 
     def __str__(self) -> str:
         return f"{self.operation} {self.subject} ({self.state})"
-
-
-def feedback_id(judgment_key: uuid.UUID | str, run_uuid: uuid.UUID | str, key: str) -> uuid.UUID:
-    """The id of a feedback: always the same for the same judgment, run and feedback key."""
-    return uuid.uuid5(uuid.UUID("8c2f2f0e-6a0c-5b0e-9c65-5c2b6a3f7a10"), f"{judgment_key}:{run_uuid}:{key}")
