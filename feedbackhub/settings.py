@@ -178,6 +178,7 @@ LEASE_SECONDS = env.int("LEASE_SECONDS", default=15 * 60)  # how long a rater ho
 LEASES_HELD_AT_MOST = 3
 RUN_LEASE_SECONDS = env.int("RUN_LEASE_SECONDS", default=20)  # how long a supervisor's word counts
 RUN_ATTEMPTS_AT_MOST = env.int("RUN_ATTEMPTS_AT_MOST", default=5)
+RUN_STOP_GRACE_SECONDS = env.int("RUN_STOP_GRACE_SECONDS", default=120)  # from SIGTERM to SIGKILL
 TRAINING_PYTHON = env("TRAINING_PYTHON", default="")  # another interpreter for `python -m training`, else ours
 
 # --- LangSmith: off without a key ----------------------------------------------------------------------------

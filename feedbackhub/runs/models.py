@@ -42,6 +42,10 @@ class Run(models.Model):
     lease_token = models.UUIDField(null=True)
     lease_expires_at = models.DateTimeField(null=True)
     attempts = models.PositiveSmallIntegerField(default=0)
+    crashes = models.PositiveSmallIntegerField(
+        default=0, help_text="Attempts that ended without a result since the run was last asked for."
+    )
+    job_id = models.CharField(max_length=60, blank=True, help_text="The hint in the queue that was given last.")
     events_offset = models.BigIntegerField(default=0, help_text="Bytes of events.jsonl already stored.")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
@@ -84,7 +88,9 @@ class RunAttempt(models.Model):
     started_at = models.DateTimeField(auto_now_add=True)
     finished_at = models.DateTimeField(null=True)
     exit_code = models.IntegerField(null=True)
-    outcome = models.CharField(max_length=200, blank=True)
+    outcome = models.CharField(
+        max_length=200, blank=True, help_text="completed, stopped, interrupted, failed, or crashed: how."
+    )
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["run", "number"], name="attempts_are_numbered")]
