@@ -2,17 +2,19 @@
 
 import fcntl
 import json
+import logging
 import os
 import shutil
 import signal
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+log = logging.getLogger(__name__)
 STATUSES = ("completed", "stopped", "failed")
 LOG_BYTES_AT_MOST = 256 * 1024
 
@@ -139,12 +141,21 @@ def result_discard(directory: Path) -> None:
     (directory / "result.json").unlink(missing_ok=True)
 
 
-def rows_read(path: Path) -> Iterable[dict]:
-    """The JSON objects of a .jsonl file that a run wrote, one by one."""
-    with path.open(encoding="utf-8") as file:
-        for line in file:
-            if line.strip():
-                yield json.loads(line, parse_constant=lambda name: None)
+def rows_read(path: Path) -> Iterator[tuple[int, dict]]:
+    """(number from 0, object) for every line of a .jsonl file that a run wrote.
+
+    What a killed process left of a line is passed over; the number counts it all the same.
+    """
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for number, line in enumerate(file):
+            try:
+                row = json.loads(line, parse_constant=lambda name: None)
+            except ValueError:
+                row = None
+            if isinstance(row, dict):
+                yield number, row
+            else:
+                log.warning("%s, line %s is no JSON object: passed over", path, number + 1)
 
 
 def log_tail(directory: Path, lines: int) -> str:

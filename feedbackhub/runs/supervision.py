@@ -225,7 +225,7 @@ class Supervision:
 
     @_patiently
     def events_store(self) -> bool:
-        """Store the lines written since, and what they say of the run, in one transaction; False when there were none."""
+        """Store the lines written since, with what they say of the run; False when there were none."""
         if self._offset is None:
             self._offset = self.lease.run().events_offset
         lines = lines_after(self.directory / "events.jsonl", self._offset)

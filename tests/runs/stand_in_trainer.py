@@ -56,9 +56,9 @@ os.pwrite(lock, json.dumps({"pid": os.getpid(), "started": time.time()}).encode(
 print("stand-in at work, pid", os.getpid(), flush=True)
 (directory / "environment.json").write_text(json.dumps(dict(os.environ)))
 
-if (directory / "result.json").exists():
-    if json.loads((directory / "result.json").read_text())["status"] == "completed":
-        sys.exit(0)
+result = directory / "result.json"
+if result.exists() and json.loads(result.read_text())["status"] == "completed":
+    sys.exit(0)
 if settings.get("stubborn_child") and os.fork() == 0:
     time.sleep(600)
     sys.exit(0)

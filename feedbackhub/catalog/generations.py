@@ -1,0 +1,310 @@
+"""Answers by models of ours: a wish, one run a model, and the outputs that come back."""
+
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+from itertools import islice
+from pathlib import Path
+
+from django.db import transaction
+from django.utils import timezone
+
+from feedbackhub.core.errors import DomainError
+from feedbackhub.projects.models import Project
+from feedbackhub.runs import services as runs
+from feedbackhub.runs.directory import rows_read
+from feedbackhub.runs.models import ACTIVE, FINISHED, Run, RunState
+from feedbackhub.tracing import services as tracing
+from feedbackhub.tracing.feedback import FeedbackRun
+
+from .content import text_of, text_parts
+from .models import Generation, GenerationRun, ModelVersion, Output, Prompt, Split
+
+JOB = "feedbackhub.catalog.jobs.generation_run"
+ANSWERS_AT_MOST = 16
+MODELS_AT_MOST = 20
+CHUNK = 500
+PROMPTS_FILE = "data/prompts.jsonl"
+OUTPUTS_FILE = "outputs.jsonl"
+Status = Generation.Status
+
+
+@transaction.atomic
+def generation_create(
+    *,
+    project: Project,
+    models: list[ModelVersion],
+    prompts: list[Prompt] | None = None,
+    split: str | None = None,
+    limit: int | None = None,
+    n: int = 1,
+    by=None,
+) -> Generation:
+    """Ask for `n` answers of each model to the given prompts, or to the project's (of one split, the first `limit`).
+
+    The prompts are fixed now; one run a model is written and queued.
+    Raises DomainError: a model that cannot answer, an unknown split, no prompt, a count out of range.
+    """
+    _models_check(project, models)
+    if not isinstance(n, int) or isinstance(n, bool) or not 1 <= n <= ANSWERS_AT_MOST:
+        _refuse("n", f"n (answers a prompt) must be a whole number from 1 to {ANSWERS_AT_MOST}.")
+    for model in models if n > 1 else ():
+        if model.decoding.get("temperature") == 0:
+            message = f'model "{model.name}" decodes at temperature 0: its {n} answers would be one and the same. '
+            _refuse("n", message + "Ask for one, or register it with a temperature above 0.")
+    chosen = _prompts_chosen(project, prompts, split, limit)
+    generation = Generation.objects.create(
+        project=project, prompts=[prompt.pk for prompt in chosen], n=n, created_by=by
+    )
+    for model in models:
+        run = runs.run_create(
+            project=project,
+            recipe="generate",
+            spec=_spec(model, n),
+            files={PROMPTS_FILE: _prompt_rows(chosen)},
+            queue="training",
+            job=JOB,
+            by=by,
+        )
+        GenerationRun.objects.create(generation=generation, model=model, run=run)
+        runs.run_queue(run=run)
+    return generation
+
+
+def _refuse(field: str, message: str) -> None:
+    raise DomainError(message, fields={field: message})
+
+
+def _models_check(project: Project, models: list[ModelVersion]) -> None:
+    if not 1 <= len(models) <= MODELS_AT_MOST:
+        _refuse("models", f"Choose 1 to {MODELS_AT_MOST} models to answer; these are {len(models)}.")
+    for model in models:
+        if model.project_id not in (None, project.pk):
+            _refuse("models", f'model "{model.name}" belongs to another project.')
+        if models.count(model) > 1:
+            _refuse("models", f'model "{model.name}" is named twice.')
+        weights_check(model, "models")
+
+
+def weights_check(model: ModelVersion, field: str) -> None:
+    """Raise DomainError unless the model version has weights that a run can load here."""
+    if model.kind == ModelVersion.Kind.OPENAI:
+        _refuse(
+            field,
+            f'model "{model.name}" answers at an OpenAI-compatible endpoint, which this version does not call: '
+            "have it answer there and import its outputs.",
+        )
+    if not model.generates:
+        _refuse(
+            field,
+            f'model "{model.name}" is known by imported outputs or votes only; it has no weights here. '
+            "Import more of its outputs, or register it as a local model or a hub id.",
+        )
+    if model.role != ModelVersion.Purpose.POLICY:
+        _refuse(field, f'model "{model.name}" is a reward model: it scores answers and writes none.')
+    if model.kind == ModelVersion.Kind.LOCAL and not (Path(model.base) / "config.json").is_file():
+        _refuse(field, f'model "{model.name}": its base folder {model.base} is gone or has no config.json.')
+    if model.adapter and not (Path(model.adapter) / "adapter_config.json").is_file():
+        _refuse(field, f'model "{model.name}": its adapter folder {model.adapter} is gone or is none.')
+
+
+def _prompts_chosen(
+    project: Project, prompts: list[Prompt] | None, split: str | None, limit: int | None
+) -> list[Prompt]:
+    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
+        _refuse("limit", "limit (prompts) must be a whole number from 1 on.")
+    if prompts is not None:
+        if split is not None:
+            _refuse("split", "Give either prompts or a split, not both.")
+        if strangers := [prompt.pk for prompt in prompts if prompt.project_id != project.pk]:
+            _refuse("prompts", f"prompts {', '.join(map(str, strangers[:5]))} belong to another project.")
+        chosen = list(dict.fromkeys(prompts))[:limit]
+    else:
+        if split is not None and split not in Split.values:
+            _refuse("split", f'split "{split}" is none of {", ".join(Split.values)}.')
+        found = Prompt.objects.filter(project=project, **({"split": split} if split else {}))
+        chosen = list(found.order_by("pk")[:limit])
+    if not chosen:
+        where = f" in the {split} split" if split else ""
+        _refuse("prompts", f"There is no prompt to answer{where}: import prompts first, or choose another split.")
+    return chosen
+
+
+def base_spec(model: ModelVersion) -> dict:
+    """The model version as run.json's `base`."""
+    return {"path": model.base, **({"adapter": model.adapter} if model.adapter else {})}
+
+
+def _spec(model: ModelVersion, n: int) -> dict:
+    decoding = dict(model.decoding)
+    seed = decoding.pop("seed", 0)
+    return {
+        "base": base_spec(model),
+        "data": {"prompts": PROMPTS_FILE},
+        "settings": {**decoding, "n": n},
+        "seed": seed,
+    }
+
+
+def chat(messages: list[dict]) -> list[dict]:
+    """Messages with their content as one text, as a chat template takes them."""
+    return [{"role": message["role"], "content": text_of(message["content"])} for message in messages]
+
+
+def _prompt_rows(prompts: Iterable[Prompt]) -> Iterator[dict]:
+    for prompt in prompts:
+        yield {"id": prompt.pk, "messages": chat(prompt.messages)}
+
+
+# --- What came back ------------------------------------------------------------------------------------------
+
+
+def generation_store(*, run: Run) -> int:
+    """Store the outputs that an ended run has written, and see whether its generation is done; returns how many are new.
+
+    What a stopped or failed run wrote is kept too. An output is known by run and row number: storing twice stores once.
+    """
+    path = run.directory / OUTPUTS_FILE
+    new = 0
+    if path.is_file():
+        rows = rows_read(path)
+        while chunk := list(islice(rows, CHUNK)):
+            new += _chunk_store(run, chunk)
+    _generation_see(run.generation_run.generation_id)
+    return new
+
+
+@transaction.atomic
+def _chunk_store(run: Run, chunk: list[tuple[int, dict]]) -> int:
+    part = GenerationRun.objects.select_for_update(of=("self",)).select_related("generation__project", "model")
+    part = part.get(run=run)
+    keys = {index: f"run:{run.pk}:{index}" for index, _ in chunk}
+    known = set(
+        Output.objects.filter(model=part.model, content_key__in=keys.values()).values_list("content_key", flat=True)
+    )
+    prompts = Prompt.objects.in_bulk({row["id"] for _, row in chunk})
+    outputs = Output.objects.bulk_create(
+        Output(
+            prompt=prompts[row["id"]],
+            model=part.model,
+            parts=text_parts(row["text"].replace("\x00", "")),
+            content_key=keys[index],
+            decoding=run.spec["settings"],
+            seed=row.get("seed"),
+            tokens=row.get("tokens"),
+            latency_ms=row.get("latency_ms"),
+            finish_reason=row.get("finish_reason") or "",
+        )
+        for index, row in chunk
+        if keys[index] not in known and row["id"] in prompts
+    )
+    part.stored += len(outputs)
+    part.save(update_fields=["stored"])
+    if tracing.enabled():
+        tracing.runs_traced(project=part.generation.project, runs=[_trace(output) for output in outputs])
+    return len(outputs)
+
+
+def _trace(output: Output) -> FeedbackRun:
+    """The output as LangSmith knows it: a run that ended when it was stored and took as long as the answer took."""
+    end = output.created_at
+    return FeedbackRun(
+        run_uuid=output.run_uuid,
+        name=output.model.name,
+        inputs={"messages": chat(output.prompt.messages)},
+        outputs={"text": output.text},
+        start_time=end - timedelta(milliseconds=output.latency_ms or 0),
+        end_time=end,
+    )
+
+
+@transaction.atomic
+def _generation_see(generation_id: int) -> None:
+    """Bring the generation's status in line with its runs'."""
+    generation = Generation.objects.select_for_update().get(pk=generation_id)
+    parts = list(generation.parts.select_related("run", "model"))
+    states = {part.run.state for part in parts}
+    if states & ACTIVE:
+        waiting = states <= {RunState.QUEUED} and not any(part.run.attempts for part in parts)
+        generation.status, generation.error = (Status.PENDING if waiting else Status.RUNNING), ""
+        generation.finished_at = None
+    else:
+        problems = [
+            f"{part.model.name}: {part.run.error_message or 'was stopped'}"
+            for part in parts
+            if part.run.state != RunState.COMPLETED
+        ]
+        generation.status = Status.FAILED if problems else Status.DONE
+        generation.error = "\n".join(problems)
+        generation.finished_at = timezone.now()
+    generation.save(update_fields=["status", "error", "finished_at"])
+
+
+def generation_begin(*, run: Run) -> None:
+    """A supervisor is about to take the run: whoever looks sees the generation running."""
+    Generation.objects.filter(parts__run=run, status=Status.PENDING).update(status=Status.RUNNING)
+
+
+@transaction.atomic
+def generation_stop(*, generation: Generation) -> None:
+    """Stop what of it waits or runs; answers already written are kept. DomainError (409) when nothing is left to stop."""
+    active = [part.run for part in generation.parts.select_related("run") if part.run.state in ACTIVE]
+    if not active:
+        raise DomainError("This generation has ended; there is nothing to stop.", code="conflict", status=409)
+    for run in active:
+        runs.run_stop(run=run)
+
+
+@transaction.atomic
+def generation_resume(*, generation: Generation) -> None:
+    """Queue its stopped and failed runs again; each goes on after its last answer. DomainError (409) when there is none."""
+    ended = [part.run for part in generation.parts.select_related("run")]
+    ended = [run for run in ended if run.state in (RunState.STOPPED, RunState.FAILED)]
+    if not ended:
+        raise DomainError("Nothing of this generation was stopped or failed.", code="conflict", status=409)
+    for run in ended:
+        runs.run_queue(run=run)
+    _generation_see(generation.pk)
+    generation.refresh_from_db()
+
+
+def generation_progress(generation: Generation) -> dict:
+    """`{status, error, progress, prompts, n, stored, expected, models: [{model, run, state, progress, stored, …}]}`."""
+    expected = len(generation.prompts) * generation.n
+    parts = list(generation.parts.select_related("run", "model").order_by("pk"))
+    models = [
+        {
+            "model": part.model.name,
+            "run": part.run_id,
+            "state": part.run.state,
+            "progress": part.run.progress,
+            "eta_seconds": part.run.eta_seconds,
+            "stored": part.stored,
+            "expected": expected,
+            "error": part.run.error_message,
+        }
+        for part in parts
+    ]
+    return {
+        "status": generation.status,
+        "error": generation.error,
+        "progress": sum(model["progress"] for model in models) / len(models),
+        "prompts": len(generation.prompts),
+        "n": generation.n,
+        "stored": sum(model["stored"] for model in models),
+        "expected": expected * len(models),
+        "models": models,
+    }
+
+
+def sweep() -> None:
+    """Store what an ended run of an unfinished generation has written: its job was lost before it could."""
+    unfinished = GenerationRun.objects.filter(
+        generation__status__in=(Status.PENDING, Status.RUNNING), run__state__in=FINISHED
+    )
+    for part in unfinished.select_related("run", "generation"):
+        if part.stored < len(part.generation.prompts) * part.generation.n or not _others_active(part):
+            generation_store(run=part.run)
+
+
+def _others_active(part: GenerationRun) -> bool:
+    return part.generation.parts.filter(run__state__in=ACTIVE).exists()
