@@ -75,7 +75,8 @@ class FollowUp(models.Model):
     """What comes after a round, in this order: answers of child and parent, their evaluation, blind pairs."""
 
     class Step(models.TextChoices):
-        ANSWERS = "answers", "Answers to held-out prompts"
+        ANSWERS = "answers", "The new model's answers to held-out prompts"
+        PARENT = "parent", "Its parent's answers to the same prompts"
         EVALUATION = "evaluation", "Automatic metrics"
         PAIRS = "pairs", "Blind pairs for raters"
 

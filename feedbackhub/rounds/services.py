@@ -1,2 +1,204 @@
+"""Tuning rounds: from a frozen dataset to a new model version, and what follows it."""
+
+from collections.abc import Iterable, Iterator
+
+from django.conf import settings as site
+from django.db import IntegrityError, transaction
+from django.db.models import Max
+
+from feedbackhub.accounts.models import User
+from feedbackhub.catalog.models import ModelVersion, Prompt, Split
+from feedbackhub.core.errors import DomainError
+from feedbackhub.projects.models import Project
+from feedbackhub.runs import services as runs
+from feedbackhub.runs.models import Run, RunState
+
+from . import follow_up
+from .datasets import chat
+from .models import PreferenceDataset, Round
+from .recipes import DATASET_KIND, recipe_check, settings_check
+
+JOB = "feedbackhub.rounds.jobs.round_run"
+SAMPLE_PROMPTS = 4
+
+
+@transaction.atomic
+def round_create(
+    *,
+    project: Project,
+    by: User,
+    recipe: str,
+    base_model: ModelVersion,
+    dataset: PreferenceDataset,
+    settings: dict | None = None,
+    reward_model: ModelVersion | None = None,
+) -> Round:
+    """A draft of a round, its run directory written.
+
+    Raises DomainError: unknown recipe or setting, a base that cannot be trained, a dataset of another kind or project.
+    """
+    recipe_check(recipe)
+    settings = settings_check(recipe, settings or {})
+    _base_check(project, base_model)
+    _dataset_check(project, recipe, dataset)
+    if reward_model is not None:
+        message = f"Recipe {recipe} learns from the dataset alone and takes no reward model."
+        raise DomainError(message, fields={"reward_model": message})
+    number = (Round.objects.filter(project=project).aggregate(last=Max("number"))["last"] or 0) + 1
+    run = runs.run_create(
+        project=project,
+        recipe=recipe,
+        spec=_spec(number, recipe, base_model, dataset, settings),
+        files=_files(project, dataset),
+        queue="training",
+        job=JOB,
+        by=by,
+    )
+    return Round.objects.create(
+        project=project,
+        number=number,
+        recipe=recipe,
+        base_model=base_model,
+        dataset=dataset,
+        settings=settings,
+        run=run,
+        created_by=by,
+    )
+
+
+def _base_check(project: Project, base: ModelVersion) -> None:
+    if base.project_id not in (None, project.pk):
+        message = f'model "{base.name}" belongs to another project.'
+    elif base.role != ModelVersion.Purpose.POLICY or not base.generates:
+        message = (
+            f'model "{base.name}" ({base.get_kind_display()}) has no weights here that could be tuned; '
+            "choose a local model or a hub id."
+        )
+    else:
+        return
+    raise DomainError(message, fields={"base_model": message})
+
+
+def _dataset_check(project: Project, recipe: str, dataset: PreferenceDataset) -> None:
+    wanted = DATASET_KIND[recipe]
+    if dataset.project_id != project.pk:
+        message = f"dataset {dataset.pk} belongs to another project."
+    elif dataset.kind != wanted:
+        message = f"recipe {recipe} learns from a dataset of kind {wanted}; dataset {dataset.pk} is {dataset.kind}."
+    elif not dataset.counts.get("train"):
+        message = f"dataset {dataset.pk} has no row in the train split: there is nothing to learn from."
+    else:
+        return
+    raise DomainError(message, fields={"dataset": message})
+
+
+def _spec(number: int, recipe: str, base: ModelVersion, dataset: PreferenceDataset, settings: dict) -> dict:
+    """run.json (CONTRACT, "A run directory"), with what the model card tells of the data."""
+    data = {"train": "data/train.jsonl", "samples": "data/samples.jsonl"}
+    if dataset.counts.get("validation"):
+        data["validation"] = "data/validation.jsonl"
+    spec = {
+        "recipe": recipe,
+        "base": {"path": base.base, "merged_cache": str(site.MODELS_DIR / "merged")},
+        "data": data,
+        "settings": {name: value for name, value in settings.items() if value is not None},
+        "seed": settings.get("seed") or 0,
+        "dataset_hash": dataset.content_hash,
+        "title": f"round {number} of {dataset.project.slug}",
+    }
+    if base.adapter:
+        spec["base"]["adapter"] = base.adapter
+    return spec
+
+
+def _files(project: Project, dataset: PreferenceDataset) -> dict[str, Iterable[dict]]:
+    def rows(split: str) -> Iterator[dict]:
+        found = dataset.rows.filter(split=split).order_by("position").values_list("data", flat=True)
+        return found.iterator(chunk_size=1000)
+
+    files = {"data/train.jsonl": rows(Split.TRAIN), "data/samples.jsonl": _samples(project)}
+    if dataset.counts.get("validation"):
+        files["data/validation.jsonl"] = rows(Split.VALIDATION)
+    return files
+
+
+def _samples(project: Project) -> Iterator[dict]:
+    """Prompts whose answers are shown before and after: held out where there are such, never of the test split."""
+    prompts = Prompt.objects.filter(project=project)
+    held_out = prompts.filter(split=Split.VALIDATION)
+    chosen = held_out if held_out.exists() else prompts.filter(split=Split.TRAIN)
+    for prompt in chosen.order_by("digest")[:SAMPLE_PROMPTS]:
+        yield {"id": prompt.pk, "messages": chat(prompt.messages)}
+
+
+def round_launch(*, tuning_round: Round) -> None:
+    """Queue a draft. Raises DomainError when it was launched before."""
+    if tuning_round.run.state != RunState.DRAFT:
+        raise DomainError(
+            f"Round {tuning_round.number} is {tuning_round.run.state}, not a draft; resume it if it was stopped.",
+            code="conflict",
+            status=409,
+        )
+    runs.run_queue(run=tuning_round.run)
+
+
+def round_stop(*, tuning_round: Round) -> None:
+    """Ask a queued or running round to stop; it writes a checkpoint first."""
+    runs.run_stop(run=tuning_round.run)
+
+
+def round_resume(*, tuning_round: Round) -> None:
+    """Queue a stopped or failed round again; it goes on from its last checkpoint."""
+    if tuning_round.run.state not in (RunState.STOPPED, RunState.FAILED):
+        raise DomainError(
+            f"Round {tuning_round.number} is {tuning_round.run.state}; only a stopped or failed round can be resumed.",
+            code="conflict",
+            status=409,
+        )
+    runs.run_queue(run=tuning_round.run)
+
+
+def round_complete(*, run: Run) -> Round:
+    """Register the model version that a completed run has made, and what is to follow. Doing it twice does it once."""
+    with transaction.atomic():
+        tuning_round = Round.objects.select_for_update().select_related("base_model", "run").get(run=run)
+        if tuning_round.model_id is None:
+            tuning_round.model = _child_create(tuning_round)
+            tuning_round.save(update_fields=["model"])
+            follow_up.follow_ups_create(tuning_round=tuning_round)
+    follow_up.follow_ups_advance(tuning_round=tuning_round)
+    return tuning_round
+
+
+def _child_create(tuning_round: Round) -> ModelVersion:
+    """The model version that the round made: the parent's base (merged, if it had an adapter) and a new adapter."""
+    parent, run = tuning_round.base_model, tuning_round.run
+    adapter = run.directory / "adapter"
+    child = {
+        "kind": parent.kind,
+        "base": (run.result or {}).get("base_path") or parent.base,
+        "adapter": str(adapter) if adapter.exists() else "",
+        "decoding": parent.decoding,
+        "parent": parent,
+    }
+    if not adapter.exists():  # a full fine-tuning leaves whole weights instead
+        child["kind"], child["base"] = ModelVersion.Kind.LOCAL, str(run.directory / "model")
+    elif parent.adapter:
+        child["kind"] = ModelVersion.Kind.LOCAL
+    name = f"{parent.name.split('+')[0]}+{tuning_round.recipe}-r{tuning_round.number}"
+    for suffix in ("", *(f"-{n}" for n in range(2, 100))):
+        try:
+            with transaction.atomic():
+                return ModelVersion.objects.create(project=tuning_round.project, name=name[:110] + suffix, **child)
+        except IntegrityError:
+            continue
+    raise DomainError(f'There are a hundred models called "{name}" already.')
+
+
 def sweep() -> None:
-    """Nothing queued here yet."""
+    """Finish what a lost job or a killed worker has left: completed runs without a model, steps that can go on."""
+    left = Round.objects.filter(run__state=RunState.COMPLETED, model=None).select_related("run")
+    for tuning_round in left:
+        round_complete(run=tuning_round.run)
+    for tuning_round in follow_up.unfinished_rounds():
+        follow_up.follow_ups_advance(tuning_round=tuning_round)

@@ -1,0 +1,79 @@
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from feedbackhub.projects.access import ADMINISTER, ANY, visible_projects
+from feedbackhub.projects.models import Membership, Project, TaskKind
+from feedbackhub.projects.services import member_add, project_create
+
+from .base import Endpoint, Strict, page
+
+
+class ProjectBody(Strict):
+    slug = serializers.CharField(max_length=60)
+    name = serializers.CharField(max_length=120)
+    guidelines = serializers.CharField(required=False, allow_blank=True, default="", max_length=100_000)
+    task_kind = serializers.ChoiceField(choices=TaskKind.choices, required=False, default=TaskKind.PAIRWISE)
+    criteria = serializers.ListField(child=serializers.JSONField(), required=False, default=list)
+    judgments_per_task = serializers.IntegerField(min_value=1, max_value=50, required=False, default=1)
+
+
+class MemberBody(Strict):
+    username = serializers.CharField(max_length=150)
+    role = serializers.CharField()
+    password = serializers.CharField(required=False, trim_whitespace=False)
+
+
+def project_shown(project: Project) -> dict:
+    return {
+        "slug": project.slug,
+        "name": project.name,
+        "guidelines": project.guidelines,
+        "guidelines_version": project.guidelines_version,
+        "task_kind": project.task_kind,
+        "criteria": project.criteria,
+        "judgments_per_task": project.judgments_per_task,
+        "is_demo": project.is_demo,
+        "created_at": project.created_at,
+    }
+
+
+def member_shown(membership: Membership, token: str | None = None) -> dict:
+    shown = {"username": membership.user.username, "role": membership.role}
+    if membership.user.is_simulated:
+        shown["simulated"] = True
+    return {**shown, "token": token} if token else shown
+
+
+class Projects(Endpoint):
+    @extend_schema(summary="The projects that you have a role in", responses=dict)
+    def get(self, request: Request) -> Response:
+        return page(request, visible_projects(request.user), project_shown)
+
+    @extend_schema(summary="Create a project (superusers only)", request=ProjectBody, responses={201: dict})
+    def post(self, request: Request) -> Response:
+        project = project_create(by=request.user, **self.read(request, ProjectBody))
+        return Response(project_shown(project), status=201)
+
+
+class ProjectDetail(Endpoint):
+    @extend_schema(summary="A project", responses=dict)
+    def get(self, request: Request, slug: str) -> Response:
+        project = self.project(request, slug, ANY)
+        return Response({**project_shown(project), "roles": sorted(request.roles)})
+
+
+class Members(Endpoint):
+    @extend_schema(summary="Who has which role", responses=dict)
+    def get(self, request: Request, slug: str) -> Response:
+        project = self.project(request, slug, ADMINISTER)
+        return page(request, Membership.objects.filter(project=project).select_related("user"), member_shown)
+
+    @extend_schema(
+        summary="Give a user a role, creating the user if need be", request=MemberBody, responses={201: dict}
+    )
+    def post(self, request: Request, slug: str) -> Response:
+        project = self.project(request, slug, ADMINISTER)
+        membership, token = member_add(project=project, **self.read(request, MemberBody))
+        return Response(member_shown(membership, token), status=201)

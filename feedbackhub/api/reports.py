@@ -1,0 +1,119 @@
+from django.utils.dateparse import parse_datetime
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from feedbackhub.catalog.services import model_by_name
+from feedbackhub.core.errors import DomainError, NotFound
+from feedbackhub.evaluation.models import Evaluation
+from feedbackhub.evaluation.services import evaluation_create
+from feedbackhub.leaderboard import selectors
+from feedbackhub.projects.access import ADMINISTER, READ_REPORTS, require
+
+from .base import Endpoint, Strict, page
+
+
+class EvaluationBody(Strict):
+    models = serializers.ListField(child=serializers.CharField(), min_length=1)
+    suite = serializers.CharField()
+
+
+def evaluation_shown(evaluation: Evaluation) -> dict:
+    results = evaluation.results.select_related("model").order_by("metric", "model__name")
+    return {
+        "id": evaluation.pk,
+        "status": evaluation.status,
+        "error": evaluation.error or None,
+        "suite": evaluation.suite,
+        "results": [
+            {
+                "model": result.model.name,
+                "metric": result.metric,
+                "value": result.value,
+                "lower": result.lower,
+                "upper": result.upper,
+                "n": result.n,
+            }
+            for result in results
+        ],
+    }
+
+
+class Evaluations(Endpoint):
+    @extend_schema(summary="The project's evaluations", responses=dict)
+    def get(self, request: Request, slug: str) -> Response:
+        project = self.project(request, slug, READ_REPORTS)
+        return page(request, Evaluation.objects.filter(project=project), evaluation_shown)
+
+    @extend_schema(summary="Measure models on a suite", request=EvaluationBody, responses={202: dict})
+    def post(self, request: Request, slug: str) -> Response:
+        project = self.project(request, slug, ADMINISTER)
+        body = self.read(request, EvaluationBody)
+        models = [model_by_name(project=project, name=name) for name in body["models"]]
+        evaluation = evaluation_create(project=project, models=models, suite=body["suite"], by=request.user)
+        return Response({"id": evaluation.pk}, status=202)
+
+
+class EvaluationDetail(Endpoint):
+    @extend_schema(summary="An evaluation's results", responses=dict)
+    def get(self, request: Request, pk: int) -> Response:
+        evaluation = Evaluation.objects.select_related("project").filter(pk=pk).first()
+        if evaluation is None:
+            raise NotFound(f"There is no evaluation {pk} that you may see.")
+        require(request.user, evaluation.project, READ_REPORTS)
+        return Response(evaluation_shown(evaluation))
+
+
+class Leaderboard(Endpoint):
+    @extend_schema(
+        summary="The leaderboard",
+        parameters=[
+            OpenApiParameter("method", str, enum=["bt", "elo"]),
+            OpenApiParameter("category", str),
+            OpenApiParameter("control", str, enum=["length"]),
+            OpenApiParameter("as_of", str, description="ISO 8601: the board at a past moment."),
+        ],
+        responses=dict,
+    )
+    def get(self, request: Request, slug: str) -> Response:
+        project = self.project(request, slug, READ_REPORTS)
+        query = request.query_params
+        if unknown := sorted(set(query) - {"method", "category", "control", "as_of"}):
+            message = f"unknown parameter {', '.join(unknown)}; these are: method, category, control, as_of."
+            raise DomainError(message, fields=dict.fromkeys(unknown, "unknown parameter"))
+        board = selectors.board(
+            project=project,
+            method=query.get("method") or "bt",
+            category=query.get("category") or None,
+            control=query.get("control") or None,
+            as_of=self._moment(query.get("as_of")),
+        )
+        return Response(board)
+
+    def _moment(self, text: str | None):
+        try:
+            moment = parse_datetime(text) if text else None
+        except ValueError:
+            moment = None
+        if text and (moment is None or moment.tzinfo is None):
+            message = f'as_of="{text}" is no moment: write ISO 8601 with a zone, like 2026-11-21T12:00:00Z.'
+            raise DomainError(message, fields={"as_of": message})
+        return moment
+
+
+class AB(Endpoint):
+    @extend_schema(
+        summary="Two models against each other",
+        parameters=[OpenApiParameter("a", str, required=True), OpenApiParameter("b", str, required=True)],
+        responses=dict,
+    )
+    def get(self, request: Request, slug: str) -> Response:
+        project = self.project(request, slug, READ_REPORTS)
+        models = {}
+        for side in ("a", "b"):
+            if not (name := request.query_params.get(side)):
+                message = f"{side} is missing: name the two models as ?a=NAME&b=NAME."
+                raise DomainError(message, fields={side: message})
+            models[side] = model_by_name(project=project, name=name)
+        return Response(selectors.ab(project=project, **models))

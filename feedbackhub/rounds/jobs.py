@@ -1,0 +1,16 @@
+from feedbackhub.runs.models import RunState
+from feedbackhub.runs.services import run_supervise
+
+from . import services
+
+
+def round_run(run_id: int) -> None:
+    """Bring a round's run to its end and register what it made."""
+    run = run_supervise(run_id=run_id)
+    if run is not None and run.state == RunState.COMPLETED:
+        services.round_complete(run=run)
+
+
+def measure(run_id: int) -> None:
+    """Bring a measurement to its end; whoever asked for it reads the run's result."""
+    run_supervise(run_id=run_id)

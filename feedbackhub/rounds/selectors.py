@@ -1,0 +1,40 @@
+from django.db.models import QuerySet
+
+from feedbackhub.core.errors import NotFound
+from feedbackhub.projects.models import Project
+from feedbackhub.rating.models import Judgment
+
+from .models import PreferenceDataset, PreferenceRow, Round
+
+
+def rounds_of(project: Project) -> QuerySet[Round]:
+    """The project's rounds, latest first."""
+    return (
+        Round.objects.filter(project=project)
+        .select_related("run", "base_model", "model", "dataset")
+        .order_by("-number")
+    )
+
+
+def datasets_of(project: Project) -> QuerySet[PreferenceDataset]:
+    """The project's datasets, latest first."""
+    return PreferenceDataset.objects.filter(project=project).select_related("created_by").order_by("-pk")
+
+
+def dataset_get(*, project: Project, pk: int) -> PreferenceDataset:
+    found = PreferenceDataset.objects.filter(project=project, pk=pk).select_related("project").first()
+    if found is None:
+        raise NotFound(f'There is no dataset {pk} in "{project.slug}".')
+    return found
+
+
+def round_get(*, project: Project, number: int) -> Round:
+    found = rounds_of(project).select_related("project", "created_by").filter(number=number).first()
+    if found is None:
+        raise NotFound(f'There is no round {number} in "{project.slug}".')
+    return found
+
+
+def votes_behind(row: PreferenceRow) -> QuerySet[Judgment]:
+    """The judgments that a frozen row rests on."""
+    return Judgment.objects.filter(pk__in=row.judgments).select_related("rater").prefetch_related("items__model")
