@@ -1,0 +1,295 @@
+"""Standings and comparisons. The default board is computed from tallies: its cost does not grow with the votes."""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import numpy as np
+from django.utils import timezone
+
+from feedbackhub.catalog.models import ModelVersion
+from feedbackhub.core.errors import DomainError
+from feedbackhub.evaluation.models import Result
+from feedbackhub.projects.models import Project
+from feedbackhub.rating.models import PairTally, RankingTally
+from feedbackhub.stats.bradley_terry import bradley_terry
+from feedbackhub.stats.compare import compare
+from feedbackhub.stats.elo import online_elo
+from feedbackhub.stats.intervals import wilson_interval
+from feedbackhub.stats.length_control import length_controlled_bradley_terry
+from feedbackhub.stats.tallies import Tallies
+
+from .votes import Vote, votes_in_order
+
+METHODS = ("bt", "elo")
+CONTROLS = ("length",)
+
+
+@dataclass
+class Counts:
+    """Votes by pair of models, the models numbered in the order of their ids."""
+
+    models: list[ModelVersion]
+    tallies: Tallies
+    both_bad: np.ndarray
+    rankings: list = field(default_factory=list)
+
+    @property
+    def votes(self) -> int:
+        return self.tallies.votes + round(self.both_bad.sum() / 2)
+
+
+def board(
+    *,
+    project: Project,
+    method: str = "bt",
+    category: str | None = None,
+    control: str | None = None,
+    as_of: datetime | None = None,
+) -> dict:
+    """The leaderboard, as docs/leaderboard.md describes it; it includes the last committed vote.
+
+    `win_matrix[i][j]`: votes of row i's model against row j's, a tie as ½. Raises DomainError: unknown method,
+    control or category, or a control that the method does not have.
+    """
+    _parameters_check(project, method, category, control)
+    if method == "bt" and control is None and as_of is None:
+        counts, votes = _counts_of_tallies(project, category), []
+    else:
+        votes = list(votes_in_order(project, category=category, as_of=as_of))
+        counts = _counts_of_votes(project, votes)
+    notes: list[dict] = []
+    if method == "elo":
+        rated = _elo_rows(counts, votes)
+    elif control == "length":
+        rated = _length_controlled_rows(counts, votes, notes)
+    else:
+        rated = bradley_terry(counts.tallies, counts.rankings).rows()
+    return _answer(counts, rated, method=method, as_of=as_of, notes=notes)
+
+
+def _parameters_check(project: Project, method: str, category: str | None, control: str | None) -> None:
+    if method not in METHODS:
+        name, message = "method", f'method "{method}" is none of {", ".join(METHODS)}.'
+    elif control is not None and control not in CONTROLS:
+        name, message = "control", f'control "{control}" is none of {", ".join(CONTROLS)}.'
+    elif control is not None and method != "bt":
+        name, message = "control", "control=length goes with method=bt; online Elo has no covariates."
+    elif category is not None and category not in (known := categories(project)):
+        there = ", ".join(known) if known else "there are none yet"
+        name, message = "category", f'no vote has the category "{category}"; these have: {there}.'
+    else:
+        return
+    raise DomainError(message, fields={name: message})
+
+
+def categories(project: Project) -> list[str]:
+    """The categories in which the project has votes, by name."""
+    found = PairTally.objects.filter(project=project).exclude(category="").order_by("category")
+    return list(found.values_list("category", flat=True).distinct())
+
+
+# --- Counting -------------------------------------------------------------------------------------------------
+
+
+def _counts_of_tallies(project: Project, category: str | None) -> Counts:
+    scope = {"project": project} if category is None else {"project": project, "category": category}
+    rows = PairTally.objects.filter(**scope).values_list(
+        "model_a_id", "model_b_id", "wins_a", "wins_b", "ties", "both_bad"
+    )
+    rows = np.array([row for row in rows if any(row[2:])], dtype=np.int64).reshape(-1, 6)
+    models = _models(np.unique(rows[:, :2]))
+    place = {model.pk: index for index, model in enumerate(models)}
+    a, b = (np.array([place[pk] for pk in rows[:, side]], dtype=np.int64) for side in (0, 1))
+    both_bad = np.zeros((len(models), len(models)))
+    np.add.at(both_bad, (a, b), rows[:, 5])
+    patterns = RankingTally.objects.filter(**scope, count__gt=0).values_list("pattern", "count")
+    return Counts(
+        models=models,
+        tallies=Tallies.of_pairs(len(models), a, b, rows[:, 2], rows[:, 3], rows[:, 4]),
+        both_bad=both_bad + both_bad.T,
+        rankings=[(_tiers(pattern, place), count) for pattern, count in patterns],
+    )
+
+
+def _tiers(pattern: str, place: dict[int, int]) -> tuple[tuple[int, ...], ...]:
+    """ "12>7=9" → ((12,), (7, 9)), as indices of models."""
+    return tuple(tuple(place[int(pk)] for pk in tier.split("=")) for tier in pattern.split(">"))
+
+
+def _models(ids) -> list[ModelVersion]:
+    found = ModelVersion.objects.in_bulk([int(pk) for pk in ids])
+    return [found[pk] for pk in sorted(found)]
+
+
+def _counts_of_votes(project: Project, votes: list[Vote]) -> Counts:
+    models = _models({vote.model_a for vote in votes} | {vote.model_b for vote in votes})
+    place = {model.pk: index for index, model in enumerate(models)}
+    a, b, outcome = _arrays(votes, place)
+    both_bad = np.zeros((len(models), len(models)))
+    clusters = defaultdict(list)
+    for vote in votes:
+        if vote.outcome is None:
+            both_bad[place[vote.model_a], place[vote.model_b]] += 1
+        else:
+            clusters[vote.judgment].append(vote)
+    return Counts(
+        models=models,
+        tallies=Tallies.of_votes(len(models), a, b, outcome),
+        both_bad=both_bad + both_bad.T,
+        rankings=[(_order(pairs, place), 1) for pairs in clusters.values() if len(pairs) > 1],
+    )
+
+
+def _order(pairs: list[Vote], place: dict[int, int]) -> tuple[tuple[int, ...], ...]:
+    """The tiers that a ranking's pairs came from: models with the same number of losses share one."""
+    losses: dict[int, int] = defaultdict(int)
+    for vote in pairs:
+        losses[vote.model_a] += vote.outcome == 0
+        losses[vote.model_b] += vote.outcome == 1
+    tiers: dict[int, list[int]] = defaultdict(list)
+    for model, count in losses.items():
+        tiers[count].append(place[model])
+    return tuple(tuple(tiers[count]) for count in sorted(tiers))
+
+
+def _arrays(votes: list[Vote], place: dict[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    decided = [vote for vote in votes if vote.outcome is not None]
+    a = np.array([place[vote.model_a] for vote in decided], dtype=np.int64)
+    b = np.array([place[vote.model_b] for vote in decided], dtype=np.int64)
+    return a, b, np.array([vote.outcome for vote in decided], dtype=np.float64)
+
+
+# --- Rating ---------------------------------------------------------------------------------------------------
+
+
+def _elo_rows(counts: Counts, votes: list[Vote]) -> list[dict]:
+    """Online Elo has no error to state; its ranks are those of the ratings alone."""
+    place = {model.pk: index for index, model in enumerate(counts.models)}
+    ratings = online_elo(len(counts.models), *_arrays(votes, place))
+    played = counts.tallies.games.sum(axis=1) > 0
+    rows = []
+    for rating, has_votes in zip(ratings, played, strict=True):
+        rank = 1 + int((ratings[played] > rating).sum())
+        known = {"rating": float(rating), "rank": rank, "rank_lower": rank, "rank_upper": rank, "status": "ok"}
+        unknown = dict.fromkeys(known) | {"status": "unconnected"}
+        rows.append({"se": None, "lower": None, "upper": None, **(known if has_votes else unknown)})
+    return rows
+
+
+def _length_controlled_rows(counts: Counts, votes: list[Vote], notes: list[dict]) -> list[dict]:
+    place = {model.pk: index for index, model in enumerate(counts.models)}
+    known = [vote for vote in votes if vote.outcome is not None and None not in (vote.chars_a, vote.chars_b)]
+    left_out = sum(vote.outcome is not None for vote in votes) - len(known)
+    if left_out:
+        text = f"{left_out} votes are left out, because the lengths of their answers are not known."
+        notes.append({"code": "lengths_unknown", "value": left_out, "text": text})
+    chars = [np.array([getattr(vote, name) for vote in known], dtype=np.float64) for name in ("chars_a", "chars_b")]
+    judgment = np.array([vote.judgment for vote in known], dtype=np.int64)
+    fit = length_controlled_bradley_terry(len(counts.models), *_arrays(known, place), *chars, judgment=judgment)
+    if fit.ratings is None:
+        notes.append(
+            {"code": "undefined", "value": None, "text": f"No rating at equal length: {fit.undefined_because}"}
+        )
+        nothing = dict.fromkeys(("rating", "se", "lower", "upper", "rank", "rank_lower", "rank_upper"))
+        return [{**nothing, "status": "unconnected"} for _ in counts.models]
+    notes.append(
+        {
+            "code": "length_coefficient",
+            "value": fit.coefficient,
+            "se": fit.coefficient_se,
+            "feature_mean": fit.feature_mean,
+            "feature_sd": fit.feature_sd,
+            "text": "Log-odds per standard deviation of (chars_a − chars_b) / (chars_a + chars_b + 1).",
+        }
+    )
+    return fit.ratings.rows()
+
+
+def _answer(counts: Counts, rated: list[dict], *, method: str, as_of: datetime | None, notes: list[dict]) -> dict:
+    wins, ties = counts.tallies.wins, counts.tallies.ties
+    rows = []
+    for index, (model, row) in enumerate(zip(counts.models, rated, strict=True)):
+        won, lost, tied = (round(x) for x in (wins[index].sum(), wins[:, index].sum(), ties[index].sum()))
+        bad = round(counts.both_bad[index].sum())
+        count = {"wins": won, "losses": lost, "ties": tied, "both_bad": bad, "votes": won + lost + tied + bad}
+        rows.append({"model": model.name, **row, **count})
+    order = sorted(
+        range(len(rows)), key=lambda i: (rows[i]["rating"] is None, -(rows[i]["rating"] or 0), rows[i]["model"])
+    )
+    return {
+        "as_of": as_of or timezone.now(),
+        "method": method,
+        "votes": counts.votes,
+        "models": len(rows),
+        "connected": bool(rows) and all(row["status"] == "ok" for row in rows),
+        "rows": [rows[i] for i in order],
+        "win_matrix": counts.tallies.win_matrix[np.ix_(order, order)].tolist() if rows else [],
+        "notes": [*notes, *_status_notes(rows)],
+    }
+
+
+STATUS_TEXTS = {
+    "only_wins": "has won every vote it had: nothing bounds its rating from above. More votes against strong models help.",
+    "only_losses": "has lost every vote it had: nothing bounds its rating from below. More votes against weak models help.",
+    "separated": "is only above or only below the rated models, so how far cannot be said.",
+    "unconnected": "has no votes that connect it with the rated models: queue pairs that bring them together.",
+}
+
+
+def _status_notes(rows: list[dict]) -> list[dict]:
+    return [
+        {"code": row["status"], "value": row["model"], "text": f"{row['model']} {STATUS_TEXTS[row['status']]}"}
+        for row in rows
+        if row["status"] != "ok"
+    ]
+
+
+# --- A against B ------------------------------------------------------------------------------------------------
+
+
+def ab(*, project: Project, a: ModelVersion, b: ModelVersion) -> dict:
+    """`a` against `b`, from `a`'s side. Raises DomainError when they are the same model."""
+    if a.pk == b.pk:
+        message = f'"{a.name}" against itself says nothing; name two different models.'
+        raise DomainError(message, fields={"b": message})
+    by_category: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(4, dtype=np.int64))
+    low, high = sorted((a, b), key=lambda model: model.pk)
+    rows = PairTally.objects.filter(project=project, model_a=low, model_b=high)
+    for category, *counts in rows.values_list("category", "wins_a", "wins_b", "ties", "both_bad"):
+        by_category[category] += np.array(counts if a is low else [counts[1], counts[0], *counts[2:]])
+    total = sum(by_category.values(), np.zeros(4, dtype=np.int64))
+    return {
+        "a": a.name,
+        "b": b.name,
+        **_compared(total),
+        "categories": [{"category": name, **_compared(by_category[name])} for name in sorted(by_category) if name],
+        "position_bias": position_bias(project=project, a=a, b=b),
+        "metrics": metrics(project=project, a=a, b=b),
+    }
+
+
+def _compared(counts: np.ndarray) -> dict:
+    return compare(*(int(count) for count in counts)).as_dict()
+
+
+def position_bias(*, project: Project, a: ModelVersion, b: ModelVersion) -> dict:
+    """How often the answer shown first won, of the decided votes between two models: {first, decided, rate, lower,
+    upper}; the rate and its 95 % Wilson interval are None without such votes."""
+    decided = [vote.outcome for vote in votes_in_order(project, between=(a, b)) if vote.outcome in (0.0, 1.0)]
+    first = sum(outcome == 1.0 for outcome in decided)
+    if not decided:
+        return {"first": 0, "decided": 0, "rate": None, "lower": None, "upper": None}
+    lower, upper = wilson_interval(first, len(decided))
+    return {"first": first, "decided": len(decided), "rate": first / len(decided), "lower": lower, "upper": upper}
+
+
+def metrics(*, project: Project, a: ModelVersion, b: ModelVersion) -> list[dict]:
+    """The latest automatic metrics that both models have from one evaluation: [{metric, a, b}], each with interval."""
+    results = Result.objects.filter(evaluation__project=project, model__in=(a, b), evaluation__status="done")
+    found: dict[tuple[int, str], dict] = defaultdict(dict)
+    for result in results.order_by("evaluation_id"):
+        measured = {name: getattr(result, name) for name in ("value", "lower", "upper", "n")}
+        found[result.evaluation_id, result.metric]["a" if result.model_id == a.pk else "b"] = measured
+    latest = {metric: sides for (_, metric), sides in sorted(found.items(), key=lambda one: one[0]) if len(sides) == 2}
+    return [{"metric": metric, **sides} for metric, sides in sorted(latest.items())]
