@@ -125,7 +125,8 @@ class Output(models.Model):
     """A prompt's answer by a model version."""
 
     prompt = models.ForeignKey(Prompt, on_delete=models.CASCADE, related_name="outputs")
-    model = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="outputs")
+    # Nobody's in an imported preference that names no model: such an answer trains, and is never put before a rater.
+    model = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, null=True, related_name="outputs")
     parts = models.JSONField(help_text='[{"type": "text", "text"}]')
     # The same key is the same output: digest of the text and its ordinal when imported, run:index when generated.
     content_key = models.CharField(max_length=100)
@@ -139,11 +140,16 @@ class Output(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["prompt", "model", "content_key"], name="one_output_a_content_key")
+            models.UniqueConstraint(fields=["prompt", "model", "content_key"], name="one_output_a_content_key"),
+            models.UniqueConstraint(
+                fields=["prompt", "content_key"],
+                condition=models.Q(model=None),
+                name="one_unnamed_output_a_content_key",
+            ),
         ]
 
     def __str__(self) -> str:
-        return f"{self.model} on prompt {self.prompt_id}"
+        return f"{self.model or 'an unnamed model'} on prompt {self.prompt_id}"
 
     @property
     def text(self) -> str:

@@ -155,7 +155,8 @@ class JudgmentItem(models.Model):
     """One output (or, without its text, one model) within a judgment."""
 
     judgment = models.ForeignKey(Judgment, on_delete=models.CASCADE, related_name="items")
-    model = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="judgment_items")
+    # None where an imported preference names no model: such a judgment trains, and enters no tally.
+    model = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, null=True, related_name="judgment_items")
     output = models.ForeignKey(Output, on_delete=models.PROTECT, null=True, related_name="judgment_items")
     position = models.PositiveSmallIntegerField(help_text="Where it was shown, from 0.")
     tier = models.PositiveSmallIntegerField(null=True, help_text="0 is best; ties share one. None in thumbs, scores.")
