@@ -23,6 +23,13 @@ def test_a_clear_winner_from_both_sides():
     assert mirrored.upper == pytest.approx(1 - summary.lower)
 
 
+def test_a_verdict_that_is_in_needs_no_more_votes():
+    summary = compare(120, 80)
+    assert summary.verdict == "better"
+    assert summary.anytime.e_value < 20  # the anytime test alone would go on
+    assert summary.votes_needed == 0
+
+
 def test_interval_and_sign_test_must_agree_on_a_winner():
     summary = compare(60, 40)  # the interval is just above a half, p is 0.057
     assert summary.lower > 0.5

@@ -51,6 +51,25 @@ def test_fleiss_worked_example():
     assert agreement(rows)["fleiss_kappa"].value == pytest.approx(0.20993, abs=1e-5)
 
 
+def rows_of(*items):
+    """Items as strings of labels, one a rater in order; a dot is no answer."""
+    return [
+        (item, rater, label) for item, labels in enumerate(items) for rater, label in enumerate(labels) if label != "."
+    ]
+
+
+def test_fleiss_takes_the_items_with_the_usual_number_of_judgments():
+    complete = rows_of("aab", "bbb", "aaa", "abb")
+    more = rows_of("aab", "bbb", "aaa", "abb", "ab.", "a..", "a..", "a..", "a..", "a..")
+    assert agreement(more)["fleiss_kappa"].value == pytest.approx(agreement(complete)["fleiss_kappa"].value)
+
+
+def test_cohen_over_pairs_of_raters_weighs_the_items_that_they_share():
+    # raters 0 and 1 share eight items with kappa ½, raters 1 and 2 four with kappa 1
+    rows = rows_of("aa.", "aa.", "aa.", "ab.", "bb.", "bb.", "bb.", "ba.", ".aa", ".aa", ".bb", ".bb")
+    assert agreement(rows)["cohen_kappa"].value == pytest.approx((8 * 0.5 + 4 * 1) / 12)
+
+
 def test_skewed_labels_break_kappa_and_not_gwet():
     pairs = [("good", "good")] * 95 + [("good", "bad")] * 3 + [("bad", "good")] * 2
     result = agreement([(item, rater, pair[rater]) for item, pair in enumerate(pairs) for rater in (0, 1)])

@@ -93,6 +93,12 @@ def test_pairs_show_what_the_two_means_alone_hide():
     assert paired.p_value < 1e-6
 
 
+def test_paired_error_by_hand():
+    paired = paired_comparison([1, 0.5, 1], [0, 0.5, 1])
+    assert (paired.better, paired.worse, paired.equal) == (1, 0, 2)
+    assert paired.error == pytest.approx(1 / 3)  # sample variance 1/3, three items
+
+
 def test_paired_scores_must_be_of_the_same_items():
     with pytest.raises(ValueError, match="same items"):
         paired_comparison([1, 2], [1, 2, 3])
