@@ -230,8 +230,8 @@ def _answer(counts: Counts, rated: list[dict], *, method: str, as_of: datetime |
 
 
 STATUS_TEXTS = {
-    "only_wins": "has won every vote it had: nothing bounds its rating from above. More votes against strong models help.",
-    "only_losses": "has lost every vote it had: nothing bounds its rating from below. More votes against weak models help.",
+    "only_wins": "has won every vote it had, so nothing bounds its rating from above; set it against strong models.",
+    "only_losses": "has lost every vote it had, so nothing bounds its rating from below; set it against weak models.",
     "separated": "is only above or only below the rated models, so how far cannot be said.",
     "unconnected": "has no votes that connect it with the rated models: queue pairs that bring them together.",
 }

@@ -35,6 +35,13 @@ def round_get(*, project: Project, number: int) -> Round:
     return found
 
 
+def row_get(*, dataset: PreferenceDataset, position: int) -> PreferenceRow:
+    found = dataset.rows.filter(position=position).select_related("prompt").first()
+    if found is None:
+        raise NotFound(f"Dataset {dataset.pk} has no row {position}.")
+    return found
+
+
 def votes_behind(row: PreferenceRow) -> QuerySet[Judgment]:
     """The judgments that a frozen row rests on."""
     return Judgment.objects.filter(pk__in=row.judgments).select_related("rater").prefetch_related("items__model")

@@ -1,0 +1,91 @@
+import csv
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+
+from feedbackhub.catalog.models import ModelVersion
+from feedbackhub.catalog.services import model_by_name
+from feedbackhub.projects.access import READ_REPORTS
+from feedbackhub.projects.pages import project_page
+
+from . import selectors
+
+COLUMNS = [
+    *("rank", "rank_lower", "rank_upper", "model", "rating", "se", "lower", "upper"),
+    *("status", "wins", "losses", "ties", "both_bad", "votes"),
+]
+
+
+@login_required
+@project_page(READ_REPORTS)
+def leaderboard(request: HttpRequest) -> HttpResponse:
+    """The board; ?method= ?category= ?control=, and ?as=csv or json for its table."""
+    chosen = {name: request.GET.get(name) or None for name in ("category", "control")}
+    chosen["method"] = request.GET.get("method") or "bt"
+    board = selectors.board(project=request.project, **chosen)
+    if request.GET.get("as") == "json":
+        return JsonResponse(board)
+    if request.GET.get("as") == "csv":
+        return _csv(board, request.project.slug)
+    context = {
+        **chosen,
+        "board": board,
+        "categories": selectors.categories(request.project),
+        "elo": {} if chosen["method"] == "elo" else _elo(request, chosen["category"]),
+        "chart": _chart(board),
+        "heatmap": _heatmap(board),
+    }
+    template = "leaderboard/board.html"
+    return render(request, f"{template}#board" if request.htmx else template, context)
+
+
+def _elo(request: HttpRequest, category: str | None) -> dict[str, float]:
+    """Online Elo beside the ratings: model → rating."""
+    board = selectors.board(project=request.project, method="elo", category=category)
+    return {row["model"]: row["rating"] for row in board["rows"]}
+
+
+def _chart(board: dict) -> dict:
+    """Ratings with whiskers, the best first."""
+    rated = [row for row in board["rows"] if row["rating"] is not None]
+    return {
+        "rows": [
+            {"name": row["model"], **{key: row[key] for key in ("rating", "lower", "upper", "votes")}} for row in rated
+        ]
+    }
+
+
+def _heatmap(board: dict) -> dict:
+    """Share of votes that the row's model won against the column's, a tie as ½; None where they never met."""
+    wins = board["win_matrix"]
+    n = range(len(wins))
+    games = [[wins[i][j] + wins[j][i] for j in n] for i in n]
+    return {
+        "names": [row["model"] for row in board["rows"]],
+        "values": [[wins[i][j] / games[i][j] if games[i][j] else None for j in n] for i in n],
+        "votes": games,
+    }
+
+
+def _csv(board: dict, slug: str) -> HttpResponse:
+    answer = HttpResponse(content_type="text/csv; charset=utf-8")
+    answer["Content-Disposition"] = f'attachment; filename="{slug}-leaderboard-{board["method"]}.csv"'
+    writer = csv.DictWriter(answer, fieldnames=COLUMNS, extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(board["rows"])
+    return answer
+
+
+@login_required
+@project_page(READ_REPORTS)
+def ab(request: HttpRequest) -> HttpResponse:
+    """Two models against each other; without both names, the form alone."""
+    names = [row["model"] for row in selectors.board(project=request.project)["rows"]]
+    context = {"names": names, "a": request.GET.get("a", ""), "b": request.GET.get("b", "")}
+    if context["a"] and context["b"]:
+        models: dict[str, ModelVersion] = {
+            side: model_by_name(project=request.project, name=context[side]) for side in ("a", "b")
+        }
+        context["ab"] = selectors.ab(project=request.project, **models)
+    return render(request, "leaderboard/ab.html", context)

@@ -1,0 +1,64 @@
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+
+from feedbackhub.catalog.selectors import models_of
+from feedbackhub.core.errors import DomainError, NotFound
+from feedbackhub.projects.access import ANY, READ_REPORTS
+from feedbackhub.projects.models import Role
+from feedbackhub.projects.pages import project_page
+from feedbackhub.projects.services import project_create
+
+from . import selectors
+from .forms import ProjectForm
+
+
+@login_required
+def home(request: HttpRequest) -> HttpResponse:
+    """The projects of whoever is signed in."""
+    return render(request, "overview/home.html", {"projects": selectors.projects_of(request.user)})
+
+
+@login_required
+def project_new(request: HttpRequest) -> HttpResponse:
+    form = ProjectForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            project = project_create(by=request.user, **form.cleaned_data)
+        except DomainError as error:
+            for field, problem in (error.fields or {None: error.message}).items():
+                form.add_error(field if field in form.fields else None, problem)
+        else:
+            return redirect("overview:project", project.slug)
+    return render(request, "overview/project_new.html", {"form": form})
+
+
+@login_required
+@project_page(ANY)
+def project(request: HttpRequest) -> HttpResponse:
+    """The loop at a glance: what there is, who leads, what to do next."""
+    reads = bool(request.roles & READ_REPORTS)
+    context = {
+        "loop": selectors.loop_of(request.project),
+        "leaders": selectors.leaders(request.project) if reads else [],
+        "reads": reads,
+        "rates": bool(request.roles & {Role.RATER, Role.ADMIN}),
+        "is_admin": Role.ADMIN in request.roles,
+    }
+    return render(request, "overview/project.html", context)
+
+
+@login_required
+@project_page(READ_REPORTS)
+def model(request: HttpRequest, pk: int) -> HttpResponse:
+    """A model and the thread behind it: round, dataset, votes, back to the base."""
+    found = models_of(request.project).filter(pk=pk).select_related("parent").first()
+    if found is None:
+        raise NotFound(f'There is no such model in "{request.project.slug}".')
+    context = {
+        "model": found,
+        "votes": selectors.votes_on(request.project, found),
+        "is_admin": Role.ADMIN in request.roles,
+        **selectors.lineage(request.project, found),
+    }
+    return render(request, "overview/model.html", context)

@@ -1,0 +1,103 @@
+"""Forms of the rounds room: freezing a dataset, drafting a round. The services validate; these read and explain."""
+
+from django import forms
+
+from feedbackhub.catalog.models import ModelVersion
+from feedbackhub.catalog.selectors import models_of
+from feedbackhub.projects.models import Project
+from feedbackhub.rating.models import Judgment
+
+from .models import PreferenceDataset
+from .recipes import DATASET_KIND, recipes, schema
+
+# The settings that a person sees first; the others wait behind "more".
+FIRST = ("method", "epochs", "max_steps", "learning_rate", "beta", "loss", "batch_size", "lora_r")
+
+
+class FreezeForm(forms.Form):
+    kind = forms.ChoiceField(
+        choices=PreferenceDataset.Kind.choices,
+        help_text="Pairs for DPO, thumbs for KTO, demonstrations for SFT, prompts for online methods.",
+    )
+    sources = forms.MultipleChoiceField(
+        choices=Judgment.Source.choices,
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text="None ticked: all.",
+    )
+    categories = forms.MultipleChoiceField(
+        required=False, widget=forms.CheckboxSelectMultiple, help_text="None ticked: all."
+    )
+    min_margin = forms.FloatField(
+        required=False,
+        min_value=0,
+        max_value=1,
+        label="Least margin",
+        help_text="Share of votes for the chosen answer minus for the rejected one; 1 takes only unanimous pairs.",
+    )
+
+    def __init__(self, *args, project: Project, **kwargs):
+        super().__init__(*args, **kwargs)
+        found = project.prompts.exclude(category="").order_by("category").values_list("category", flat=True).distinct()
+        self.fields["categories"].choices = [(name, name) for name in found]
+
+    def filters(self) -> dict:
+        """What was filled in, as the service reads it."""
+        given = {name: self.cleaned_data[name] for name in ("sources", "categories", "min_margin")}
+        return {name: value for name, value in given.items() if value not in ([], None, "")}
+
+
+class RoundForm(forms.Form):
+    """Recipe, base, dataset, and the recipe's own settings, as `training` publishes them."""
+
+    recipe = forms.ChoiceField()
+    base_model = forms.ModelChoiceField(queryset=ModelVersion.objects.none(), label="Base model")
+    dataset = forms.ModelChoiceField(queryset=PreferenceDataset.objects.none())
+
+    def __init__(self, *args, project: Project, recipe: str, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.recipe = recipe
+        self.fields["recipe"].choices = [(name, name.upper()) for name in recipes()]
+        self.fields["recipe"].initial = recipe
+        trainable = models_of(project).filter(kind__in=("local", "hub"), role="policy")
+        self.fields["base_model"].queryset = trainable
+        self.fields["base_model"].initial = trainable.first()
+        datasets = PreferenceDataset.objects.filter(project=project, kind=DATASET_KIND[recipe]).order_by("-pk")
+        self.fields["dataset"].queryset = datasets
+        self.fields["dataset"].initial = datasets.first()
+        self.fields["dataset"].label_from_instance = dataset_label
+        for name, rule in schema()[recipe]["settings"].items():
+            self.fields[f"setting_{name}"] = _field(name, rule)
+
+    def settings(self) -> dict:
+        """The settings that differ from the defaults."""
+        rules = schema()[self.recipe]["settings"]
+        given = {name: self.cleaned_data.get(f"setting_{name}") for name in rules}
+        return {name: value for name, value in given.items() if value not in (None, "", rules[name]["default"])}
+
+    def first_settings(self) -> list:
+        return [self[f"setting_{name}"] for name in FIRST if f"setting_{name}" in self.fields]
+
+    def more_settings(self) -> list:
+        names = [name for name in schema()[self.recipe]["settings"] if name not in FIRST]
+        return [self[f"setting_{name}"] for name in names]
+
+
+def dataset_label(dataset: PreferenceDataset) -> str:
+    counts = dataset.counts
+    return f"#{dataset.pk} · {counts['rows']} rows · {counts['judgments']} judgments · {dataset.content_hash[:8]}"
+
+
+def _field(name: str, rule: dict) -> forms.Field:
+    common = {"label": name.replace("_", " "), "required": False, "initial": rule["default"], "help_text": rule["help"]}
+    if rule.get("choices"):
+        return forms.ChoiceField(choices=[(choice, choice) for choice in rule["choices"]], **common)
+    kind = rule["type"].split("|")[0].strip()
+    if kind in ("bool", "boolean"):
+        return forms.BooleanField(**common)
+    if kind in ("str", "string"):
+        return forms.CharField(**common)
+    bounds = {"min_value": rule.get("minimum"), "max_value": rule.get("maximum")}
+    if kind in ("int", "integer"):
+        return forms.IntegerField(**common, **bounds)
+    return forms.FloatField(**common, **bounds, widget=forms.NumberInput(attrs={"step": "any"}))

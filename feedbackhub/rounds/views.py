@@ -1,0 +1,152 @@
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_POST
+
+from feedbackhub.core.errors import DomainError
+from feedbackhub.evaluation.selectors import comparison_table
+from feedbackhub.leaderboard.selectors import ab
+from feedbackhub.projects.access import ADMINISTER, READ_REPORTS
+from feedbackhub.projects.models import Role
+from feedbackhub.projects.pages import project_page
+from feedbackhub.runs import selectors as runs
+
+from . import selectors, services
+from .datasets import dataset_freeze
+from .exports import dataset_export, formats_of
+from .forms import FreezeForm, RoundForm
+from .recipes import recipes
+
+LOG_LINES = 200
+
+
+@login_required
+@project_page(ADMINISTER)
+def dataset_list(request: HttpRequest) -> HttpResponse:
+    form = FreezeForm(request.POST or None, project=request.project)
+    if request.method == "POST" and form.is_valid():
+        try:
+            dataset = dataset_freeze(
+                project=request.project, by=request.user, kind=form.cleaned_data["kind"], filters=form.filters()
+            )
+        except DomainError as error:
+            form.add_error(None, error.message)
+        else:
+            messages.success(request, f"Frozen: {dataset.counts['rows']} rows.")
+            return redirect("rounds:dataset", request.project.slug, dataset.pk)
+    datasets = Paginator(selectors.datasets_of(request.project), 50).get_page(request.GET.get("page"))
+    return render(request, "rounds/datasets.html", {"form": form, "datasets": datasets})
+
+
+@login_required
+@project_page(ADMINISTER)
+def dataset(request: HttpRequest, pk: int) -> HttpResponse:
+    found = selectors.dataset_get(project=request.project, pk=pk)
+    rows = Paginator(found.rows.select_related("prompt"), 20).get_page(request.GET.get("page"))
+    return render(
+        request,
+        "rounds/dataset.html",
+        {"dataset": found, "rows": rows, "formats": formats_of(found.kind), "rounds": found.rounds.all()},
+    )
+
+
+@login_required
+@project_page(ADMINISTER)
+def dataset_row(request: HttpRequest, pk: int, position: int) -> HttpResponse:
+    """A frozen row and the very votes behind it."""
+    found = selectors.dataset_get(project=request.project, pk=pk)
+    row = selectors.row_get(dataset=found, position=position)
+    votes = selectors.votes_behind(row)
+    return render(request, "rounds/dataset_row.html", {"dataset": found, "row": row, "votes": votes})
+
+
+@login_required
+@project_page(ADMINISTER)
+def dataset_download(request: HttpRequest, pk: int) -> StreamingHttpResponse:
+    found = selectors.dataset_get(project=request.project, pk=pk)
+    content_type, filename, content = dataset_export(dataset=found, format=request.GET.get("format", "trl"))
+    answer = StreamingHttpResponse(content, content_type=content_type)
+    answer["Content-Disposition"] = f'attachment; filename="{filename}"'
+    return answer
+
+
+@login_required
+@project_page(READ_REPORTS)
+def round_list(request: HttpRequest) -> HttpResponse:
+    rounds = Paginator(selectors.rounds_of(request.project), 50).get_page(request.GET.get("page"))
+    return render(request, "rounds/rounds.html", {"rounds": rounds, "is_admin": Role.ADMIN in request.roles})
+
+
+@login_required
+@project_page(ADMINISTER)
+def round_new(request: HttpRequest) -> HttpResponse:
+    """The form; choosing another recipe brings that recipe's settings and datasets."""
+    asked = request.POST.get("recipe") or request.GET.get("recipe")
+    recipe = asked if asked in recipes() else "dpo"
+    form = RoundForm(request.POST or None, project=request.project, recipe=recipe, initial=_initial(request))
+    if request.method == "POST" and form.is_valid():
+        try:
+            tuning_round = services.round_create(
+                project=request.project,
+                by=request.user,
+                recipe=recipe,
+                base_model=form.cleaned_data["base_model"],
+                dataset=form.cleaned_data["dataset"],
+                settings=form.settings(),
+            )
+            services.round_launch(tuning_round=tuning_round)
+        except DomainError as error:
+            form.add_error(None, error.message)
+        else:
+            return redirect("rounds:round", request.project.slug, tuning_round.number)
+    return render(request, "rounds/round_new.html", {"form": form, "recipe": recipe})
+
+
+def _initial(request: HttpRequest) -> dict:
+    return {"dataset": request.GET["dataset"]} if request.GET.get("dataset", "").isdigit() else {}
+
+
+@login_required
+@project_page(READ_REPORTS)
+def round_page(request: HttpRequest, number: int) -> HttpResponse:
+    """The round's story: dataset → curves → answers → metrics → blind pairs → verdict."""
+    tuning_round = selectors.round_get(project=request.project, number=number)
+    run = tuning_round.run
+    steps = list(tuning_round.follow_ups.order_by("pk"))
+    evaluation = next((step.evaluation for step in steps if step.evaluation_id), None)
+    context = {
+        "round": tuning_round,
+        "run": run,
+        "series": runs.series(run),
+        "samples": runs.samples(run),
+        "log": runs.log_tail(run, LOG_LINES),
+        "steps": steps,
+        "evaluation": evaluation,
+        "table": comparison_table(evaluation) if evaluation else None,
+        "ab": _verdict(tuning_round),
+        "is_admin": Role.ADMIN in request.roles,
+    }
+    return render(request, "rounds/round.html", context)
+
+
+def _verdict(tuning_round) -> dict | None:
+    if tuning_round.model is None:
+        return None
+    return ab(project=tuning_round.project, a=tuning_round.model, b=tuning_round.base_model)
+
+
+@require_POST
+@login_required
+@project_page(ADMINISTER)
+def round_action(request: HttpRequest, number: int, action: str) -> HttpResponse:
+    """launch, stop or resume."""
+    tuning_round = selectors.round_get(project=request.project, number=number)
+    try:
+        {"launch": services.round_launch, "stop": services.round_stop, "resume": services.round_resume}[action](
+            tuning_round=tuning_round
+        )
+    except DomainError as error:
+        messages.error(request, error.message)
+    return redirect("rounds:round", request.project.slug, number)
