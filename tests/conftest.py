@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+pytest_plugins = ["stand_in"]
 HOME = Path(tempfile.mkdtemp(prefix="feedbackhub-tests-"))
 atexit.register(shutil.rmtree, HOME, ignore_errors=True)
 

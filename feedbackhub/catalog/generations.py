@@ -18,6 +18,7 @@ from feedbackhub.tracing.feedback import FeedbackRun
 
 from .content import text_of, text_parts
 from .models import Generation, GenerationRun, ModelVersion, Output, Prompt, Split
+from .weights import WeightsError, adapter_check, base_check
 
 JOB = "feedbackhub.catalog.jobs.generation_run"
 ANSWERS_AT_MOST = 16
@@ -101,10 +102,14 @@ def weights_check(model: ModelVersion, field: str) -> None:
         )
     if model.role != ModelVersion.Purpose.POLICY:
         _refuse(field, f'model "{model.name}" is a reward model: it scores answers and writes none.')
-    if model.kind == ModelVersion.Kind.LOCAL and not (Path(model.base) / "config.json").is_file():
-        _refuse(field, f'model "{model.name}": its base folder {model.base} is gone or has no config.json.')
-    if model.adapter and not (Path(model.adapter) / "adapter_config.json").is_file():
-        _refuse(field, f'model "{model.name}": its adapter folder {model.adapter} is gone or is none.')
+    local = model.kind == ModelVersion.Kind.LOCAL
+    try:
+        if local:
+            base_check(Path(model.base))
+        if model.adapter:
+            adapter_check(Path(model.adapter), base=model.base, base_is_folder=local)
+    except WeightsError as error:
+        _refuse(field, f'model "{model.name}" cannot be loaded: {error}')
 
 
 def _prompts_chosen(
@@ -159,7 +164,7 @@ def _prompt_rows(prompts: Iterable[Prompt]) -> Iterator[dict]:
 
 
 def generation_store(*, run: Run) -> int:
-    """Store the outputs that an ended run has written, and see whether its generation is done; returns how many are new.
+    """Store the outputs that an ended run has written, and see how its generation stands; returns how many are new.
 
     What a stopped or failed run wrote is kept too. An output is known by run and row number: storing twice stores once.
     """
@@ -246,7 +251,7 @@ def generation_begin(*, run: Run) -> None:
 
 @transaction.atomic
 def generation_stop(*, generation: Generation) -> None:
-    """Stop what of it waits or runs; answers already written are kept. DomainError (409) when nothing is left to stop."""
+    """Stop what of it waits or runs; answers already written are kept. DomainError (409) when it has ended."""
     active = [part.run for part in generation.parts.select_related("run") if part.run.state in ACTIVE]
     if not active:
         raise DomainError("This generation has ended; there is nothing to stop.", code="conflict", status=409)
@@ -256,7 +261,7 @@ def generation_stop(*, generation: Generation) -> None:
 
 @transaction.atomic
 def generation_resume(*, generation: Generation) -> None:
-    """Queue its stopped and failed runs again; each goes on after its last answer. DomainError (409) when there is none."""
+    """Queue its stopped and failed runs again; each goes on after its last answer. DomainError (409) without one."""
     ended = [part.run for part in generation.parts.select_related("run")]
     ended = [run for run in ended if run.state in (RunState.STOPPED, RunState.FAILED)]
     if not ended:

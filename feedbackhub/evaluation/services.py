@@ -1,2 +1,232 @@
+"""Measuring model versions on a suite: what is asked for, one run a model, and the results that come back."""
+
+from collections.abc import Iterator
+
+from django.db import transaction
+from django.utils import timezone
+
+from feedbackhub.catalog.generations import base_spec, chat, weights_check
+from feedbackhub.catalog.models import ModelVersion, Output, Prompt, Split
+from feedbackhub.core.errors import DomainError
+from feedbackhub.projects.models import Project
+from feedbackhub.runs import services as runs
+from feedbackhub.runs.models import ACTIVE, FINISHED, Run, RunState
+
+from .models import Evaluation, EvaluationRun, Result, Suite
+
+JOB = "feedbackhub.evaluation.jobs.evaluation_run"
+MODELS_AT_MOST = 20
+CHUNK = 500
+PREDICTIONS, BASELINE, REFERENCES = "data/predictions.jsonl", "data/baseline.jsonl", "data/references.jsonl"
+Status = Evaluation.Status
+
+
+@transaction.atomic
+def evaluation_create(
+    *, project: Project, models: list[ModelVersion], suite: str, prompts: list[Prompt] | None = None, by=None
+) -> Evaluation:
+    """Measure the models on a suite; every model on the same prompts, which are fixed now. One run a model is queued.
+
+    Without `prompts`, those of the project that the suite can use (`prompts_measurable`).
+    Raises DomainError: unknown suite, a model that cannot be measured by it, no prompt that it could use.
+    """
+    if suite not in Suite.values:
+        _refuse("suite", f'suite "{suite}" is none of {", ".join(Suite.values)}.')
+    _models_check(project, models, suite)
+    chosen = [] if suite == Suite.FORGETTING else prompts_measurable(project, models, suite, prompts)
+    evaluation = Evaluation.objects.create(
+        project=project, suite=suite, prompts=[prompt.pk for prompt in chosen], created_by=by
+    )
+    for model in models:
+        data, files = _data(suite, model, models, chosen)
+        spec = {"data": data, "settings": {"suite": suite}, "seed": 0}
+        if suite != Suite.TEXT_OVERLAP:
+            spec = {"base": base_spec(model), **spec}
+        run = runs.run_create(
+            project=project,
+            recipe="evaluate",
+            spec=spec,
+            files=files,
+            # Comparing texts takes seconds and no accelerator: it need not wait behind a round.
+            queue="default" if suite == Suite.TEXT_OVERLAP else "training",
+            job=JOB,
+            by=by,
+        )
+        EvaluationRun.objects.create(evaluation=evaluation, model=model, run=run)
+        runs.run_queue(run=run)
+    return evaluation
+
+
+def _refuse(field: str, message: str) -> None:
+    raise DomainError(message, fields={field: message})
+
+
+def _models_check(project: Project, models: list[ModelVersion], suite: str) -> None:
+    if not 1 <= len(models) <= MODELS_AT_MOST:
+        _refuse("models", f"Choose 1 to {MODELS_AT_MOST} models to measure; these are {len(models)}.")
+    for model in models:
+        if model.project_id not in (None, project.pk):
+            _refuse("models", f'model "{model.name}" belongs to another project.')
+        if models.count(model) > 1:
+            _refuse("models", f'model "{model.name}" is named twice.')
+        if suite != Suite.TEXT_OVERLAP:
+            weights_check(model, "models")
+
+
+# --- The prompts that a suite can use ---------------------------------------------------------------------------
+
+
+def prompts_measurable(
+    project: Project, models: list[ModelVersion], suite: str, prompts: list[Prompt] | None
+) -> list[Prompt]:
+    """The prompts that have references and, for text-overlap, an answer by every model: so that all have the same.
+
+    Where the prompts are not given and a model has an adapter (it was tuned), its train split is left out: it may have
+    learned those very references. Raises DomainError saying what is missing.
+    """
+    if prompts is not None:
+        if strangers := [prompt.pk for prompt in prompts if prompt.project_id != project.pk]:
+            _refuse("prompts", f"prompts {', '.join(map(str, strangers[:5]))} belong to another project.")
+        candidates = list(dict.fromkeys(prompts))
+    else:
+        found = Prompt.objects.filter(project=project).exclude(references=[]).order_by("pk")
+        if any(model.adapter for model in models):
+            found = found.exclude(split=Split.TRAIN)
+        candidates = list(found)
+    candidates = [prompt for prompt in candidates if any(text.strip() for text in prompt.references)]
+    if not candidates:
+        held_out = " in the validation and test splits" if any(model.adapter for model in models) else ""
+        _refuse("suite", f"No prompt{held_out} has a reference to compare with: import prompts with `references`.")
+    if suite != Suite.TEXT_OVERLAP:
+        return candidates
+    for model in models:
+        answered = set(Output.objects.filter(model=model, prompt__project=project).values_list("prompt", flat=True))
+        candidates = [prompt for prompt in candidates if prompt.pk in answered]
+        if not candidates:
+            _refuse(
+                "models",
+                f'model "{model.name}" has answered none of the prompts with references that the models before it '
+                "answered: generate its answers, or import its outputs.",
+            )
+    return candidates
+
+
+def _references(prompt: Prompt) -> list[str]:
+    return [text for text in prompt.references if text.strip()]
+
+
+def _answers(model: ModelVersion, prompts: list[Prompt]) -> Iterator[dict]:
+    """`{id, text, references}`: the model's latest answer to each prompt."""
+    for start in range(0, len(prompts), CHUNK):
+        part = prompts[start : start + CHUNK]
+        outputs = Output.objects.filter(model=model, prompt__in=part).order_by("pk")
+        latest = {output.prompt_id: output.text for output in outputs}
+        for prompt in part:
+            yield {"id": prompt.pk, "text": latest[prompt.pk], "references": _references(prompt)}
+
+
+def _data(suite: str, model: ModelVersion, models: list[ModelVersion], prompts: list[Prompt]) -> tuple[dict, dict]:
+    """run.json's `data`, and the files it names."""
+    if suite == Suite.FORGETTING:
+        return {}, {}
+    if suite == Suite.PERPLEXITY:
+        rows = (
+            {"id": prompt.pk, "messages": chat(prompt.messages), "references": _references(prompt)}
+            for prompt in prompts
+        )
+        return {"references": REFERENCES}, {REFERENCES: rows}
+    data, files = {"predictions": PREDICTIONS}, {PREDICTIONS: _answers(model, prompts)}
+    if baseline := baseline_of(model, models):
+        data["baseline"], files[BASELINE] = BASELINE, _answers(baseline, prompts)
+    return data, files
+
+
+def baseline_of(model: ModelVersion, models: list[ModelVersion]) -> ModelVersion | None:
+    """Whom a model is compared with: its parent if that is measured too, else the last of those asked for."""
+    parent = next((other for other in models if other.pk == model.parent_id), None)
+    if parent is not None or any(other.parent_id == model.pk for other in models):
+        return parent
+    return models[-1] if models[-1] != model else None
+
+
+# --- What came back ------------------------------------------------------------------------------------------
+
+
+def evaluation_begin(*, run: Run) -> None:
+    """A supervisor is about to take the run: whoever looks sees the evaluation running."""
+    Evaluation.objects.filter(parts__run=run, status=Status.PENDING).update(status=Status.RUNNING)
+
+
+@transaction.atomic
+def evaluation_store(*, run: Run) -> None:
+    """Store the results of an ended run, and see whether its evaluation is done. Doing it twice does it once."""
+    part = run.evaluation_run
+    evaluation = Evaluation.objects.select_for_update().get(pk=part.evaluation_id)
+    if run.state == RunState.COMPLETED:
+        Result.objects.bulk_create(
+            (
+                Result(evaluation=evaluation, model_id=part.model_id, metric=name, **_measure(measured))
+                for name, measured in (run.result or {}).get("metrics", {}).items()
+            ),
+            update_conflicts=True,
+            unique_fields=["evaluation", "model", "metric"],
+            update_fields=["value", "lower", "upper", "n"],
+        )
+    _status_see(evaluation)
+
+
+def _status_see(evaluation: Evaluation) -> None:
+    """Bring the evaluation's status in line with its runs'; the caller holds its row."""
+    parts = list(evaluation.parts.select_related("run", "model"))
+    states = {part.run.state for part in parts}
+    if states & ACTIVE:
+        waiting = states <= {RunState.QUEUED} and not any(part.run.attempts for part in parts)
+        evaluation.status, evaluation.error = (Status.PENDING if waiting else Status.RUNNING), ""
+        evaluation.finished_at = None
+    else:
+        problems = [
+            f"{part.model.name}: {part.run.error_message or 'was stopped'}"
+            for part in parts
+            if part.run.state != RunState.COMPLETED
+        ]
+        evaluation.status = Status.FAILED if problems else Status.DONE
+        evaluation.error = "\n".join(problems)
+        evaluation.finished_at = timezone.now()
+    evaluation.save(update_fields=["status", "error", "finished_at"])
+
+
+@transaction.atomic
+def evaluation_stop(*, evaluation: Evaluation) -> None:
+    """Stop what of it waits or runs. DomainError (409) when it has ended."""
+    active = [part.run for part in evaluation.parts.select_related("run") if part.run.state in ACTIVE]
+    if not active:
+        raise DomainError("This evaluation has ended; there is nothing to stop.", code="conflict", status=409)
+    for run in active:
+        runs.run_stop(run=run)
+
+
+@transaction.atomic
+def evaluation_resume(*, evaluation: Evaluation) -> None:
+    """Queue its stopped and failed runs again. DomainError (409) when there is none."""
+    ended = [part.run for part in evaluation.parts.select_related("run")]
+    ended = [run for run in ended if run.state in (RunState.STOPPED, RunState.FAILED)]
+    if not ended:
+        raise DomainError("Nothing of this evaluation was stopped or failed.", code="conflict", status=409)
+    for run in ended:
+        runs.run_queue(run=run)
+    evaluation = Evaluation.objects.select_for_update().get(pk=evaluation.pk)
+    _status_see(evaluation)
+
+
 def sweep() -> None:
-    """Nothing queued here yet."""
+    """Store what an ended run of an unfinished evaluation has measured: its job was lost before it could."""
+    unfinished = EvaluationRun.objects.filter(
+        evaluation__status__in=(Status.PENDING, Status.RUNNING), run__state__in=FINISHED
+    )
+    for part in unfinished.select_related("run"):
+        evaluation_store(run=part.run)
+
+
+def _measure(measured: dict | float) -> dict:
+    """A metric of result.json, `{value, lower, upper, n}`, as a row's fields."""
+    return {name: measured.get(name) for name in ("value", "lower", "upper", "n")}

@@ -1,26 +1,10 @@
 import os
-import stat
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from django.conf import settings as django_settings
 from django.db import connection
-
-HERE = Path(__file__).parent
-
-
-@pytest.fixture
-def stand_in(settings, tmp_path):
-    """Training processes are stand-ins (stand_in_trainer.py): real processes, quick ones."""
-    interpreter = tmp_path / "python"
-    interpreter.write_text(f'#!/bin/sh\nexec {sys.executable} {HERE / "stand_in_trainer.py"} "$@"\n')
-    interpreter.chmod(interpreter.stat().st_mode | stat.S_IXUSR)
-    settings.TRAINING_PYTHON = str(interpreter)
-    settings.RUNS_DIR = tmp_path / "runs"
-    settings.RUN_LEASE_SECONDS = 2
-    return settings
 
 
 @pytest.fixture
@@ -57,7 +41,6 @@ def supervisor_process(stand_in, valkey):
 import sys, django
 django.setup()
 from django.conf import settings
-from pathlib import Path
 settings.RUNS_DIR = Path(sys.argv[2])
 from feedbackhub.runs.services import run_supervise
 run_supervise(run_id=int(sys.argv[1]))

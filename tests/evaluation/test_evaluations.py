@@ -1,0 +1,171 @@
+"""Model versions are measured on the same prompts; results are kept with their interval and count."""
+
+import json
+
+import pytest
+
+from feedbackhub.catalog.models import ModelVersion, Output
+from feedbackhub.catalog.services import model_create, prompt_get_or_create
+from feedbackhub.core.errors import DomainError
+from feedbackhub.evaluation.models import Evaluation
+from feedbackhub.evaluation.services import (
+    evaluation_create,
+    evaluation_resume,
+    evaluation_stop,
+    evaluation_store,
+    sweep,
+)
+from feedbackhub.runs.services import run_supervise
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def parent(project, weights):
+    return model_create(project=project, name="tiny", kind="local", base=str(weights))
+
+
+@pytest.fixture
+def tuned(project, parent):
+    """A child with an adapter, as a round makes one."""
+    return ModelVersion.objects.create(
+        project=project, name="tiny+dpo-r1", kind="local", base=parent.base, adapter="/nowhere/adapter", parent=parent
+    )
+
+
+@pytest.fixture
+def prompts(project):
+    wanted = [("salt", "train", ["sodium"]), ("dill", "test", ["a herb", " "]), ("fat", "validation", [])]
+    return [
+        prompt_get_or_create(project=project, prompt=text, split=split, references=references)[0]
+        for text, split, references in wanted
+    ]
+
+
+@pytest.fixture
+def answer(prompts):
+    def store(model, *texts):
+        for prompt, text in zip(prompts, texts):
+            if text:
+                Output.objects.create(
+                    prompt=prompt, model=model, parts=[{"type": "text", "text": text}], content_key=text
+                )
+
+    return store
+
+
+@pytest.fixture
+def measure(project, stand_in, queue):
+    def create(models, suite="text-overlap", **wish) -> Evaluation:
+        evaluation = evaluation_create(project=project, models=models, suite=suite, **wish)
+        queue()
+        evaluation.refresh_from_db()
+        return evaluation
+
+    return create
+
+
+def rows(evaluation, model, name) -> list[dict]:
+    directory = evaluation.parts.get(model=model).run.directory
+    return [json.loads(line) for line in (directory / "data" / name).open()]
+
+
+def test_the_latest_answer_to_each_prompt_is_compared_with_its_references(measure, parent, answer, prompts):
+    answer(parent, "old", "older", "no reference")
+    answer(parent, "newest")
+    evaluation = measure([parent])
+    assert (evaluation.status, evaluation.error) == ("done", "")
+    assert rows(evaluation, parent, "predictions.jsonl") == [
+        {"id": prompts[0].pk, "text": "newest", "references": ["sodium"]},
+        {"id": prompts[1].pk, "text": "older", "references": ["a herb"]},
+    ]
+    result = evaluation.results.get()
+    assert (result.metric, result.value, result.lower, result.upper, result.n) == ("characters", 5.5, 4.5, 6.5, 2)
+
+
+def test_models_are_measured_on_the_same_prompts_and_the_tuned_one_on_held_out_ones(
+    measure, parent, tuned, answer, prompts
+):
+    answer(parent, "one", "two", "three")
+    answer(tuned, "uno", "due", "tre")
+    evaluation = measure([tuned, parent])
+    assert evaluation.prompts == [prompts[1].pk], "it may have learned the references of its train split"
+    assert [row["text"] for row in rows(evaluation, tuned, "predictions.jsonl")] == ["due"]
+    assert [row["text"] for row in rows(evaluation, tuned, "baseline.jsonl")] == ["two"]
+    assert "baseline" not in evaluation.parts.get(model=parent).run.spec["data"]
+
+
+def test_prompts_without_an_answer_by_every_model_are_left_out(measure, project, parent, answer, prompts):
+    other = model_create(project=project, name="other", kind="imported")
+    answer(parent, "one", "two")
+    answer(other, None, "deux")
+    assert measure([parent, other], prompts=prompts).prompts == [prompts[1].pk]
+
+
+def test_perplexity_gets_the_references_and_the_model(measure, parent, prompts):
+    evaluation = measure([parent], suite="perplexity")
+    assert evaluation.status == "done"
+    run = evaluation.parts.get().run
+    assert (run.queue, run.spec["base"], run.spec["settings"]) == (
+        "training",
+        {"path": parent.base},
+        {"suite": "perplexity"},
+    )
+    assert rows(evaluation, parent, "references.jsonl")[0] == {
+        "id": prompts[0].pk,
+        "messages": [{"role": "user", "content": "salt"}],
+        "references": ["sodium"],
+    }
+
+
+def test_forgetting_needs_no_prompt(measure, parent):
+    evaluation = measure([parent], suite="forgetting")
+    assert (evaluation.status, evaluation.prompts, evaluation.results.count()) == ("done", [], 1)
+
+
+def test_a_failure_is_told_in_words_and_can_be_tried_again(measure, parent, answer, queue):
+    answer(parent, "one", "[fail]")
+    evaluation = measure([parent])
+    assert evaluation.status == "failed"
+    assert evaluation.error == "tiny: The model does not fit into memory."
+    run = evaluation.parts.get().run
+    data = run.directory / "data" / "predictions.jsonl"
+    data.write_text(data.read_text().replace("[fail]", "fine"))
+    evaluation_resume(evaluation=evaluation)
+    queue()
+    evaluation.refresh_from_db()
+    assert (evaluation.status, evaluation.error) == ("done", "")
+
+
+def test_results_lost_between_the_end_and_the_storing_are_made_good(project, stand_in, queue, parent, answer):
+    answer(parent, "one", "two")
+    evaluation = evaluation_create(project=project, models=[parent], suite="text-overlap")
+    run = run_supervise(run_id=evaluation.parts.get().run_id)
+    sweep()
+    evaluation_store(run=run)
+    evaluation.refresh_from_db()
+    assert (evaluation.status, evaluation.results.count()) == ("done", 1)
+
+
+def test_a_waiting_evaluation_can_be_stopped(project, stand_in, queue, parent):
+    evaluation = evaluation_create(project=project, models=[parent], suite="forgetting")
+    evaluation_stop(evaluation=evaluation)
+    queue()
+    evaluation.refresh_from_db()
+    assert (evaluation.status, evaluation.error) == ("failed", "tiny: was stopped")
+
+
+def test_what_cannot_be_measured_is_refused_in_words(project, parent, tuned, prompts, answer):
+    imported = model_create(project=project, name="gpt", kind="imported")
+    answer(parent, "one")
+    for wish, words in [
+        ({"models": [parent], "suite": "vibes"}, 'suite "vibes" is none of text-overlap, perplexity, forgetting'),
+        ({"models": [], "suite": "forgetting"}, "Choose 1 to 20"),
+        ({"models": [imported], "suite": "perplexity"}, "no weights here"),
+        ({"models": [imported], "suite": "text-overlap"}, 'model "gpt" has answered none'),
+        ({"models": [parent, tuned], "suite": "text-overlap"}, 'model "tiny" has answered none'),
+        ({"models": [parent], "suite": "text-overlap", "prompts": prompts[2:]}, "No prompt has a reference"),
+    ]:
+        with pytest.raises(DomainError, match=words):
+            evaluation_create(project=project, **wish)
+    assert not Evaluation.objects.exists()

@@ -1,0 +1,135 @@
+"""A real process that speaks the run directory's format and counts instead of training.
+
+Started as `python -m training run DIR` would be (tests/stand_in.py). For training recipes, run.json's settings say what
+it does: steps, seconds (a step), checkpoint_every, die_at (kill -9 of itself, once), die_always, fail_at, torn_line_at,
+ignore_sigterm, stubborn_child (a fork that keeps the lock open). Every step it also writes its own process id into
+writers.txt, for the tests that look for a second writer.
+For `generate` it answers each prompt with its own text turned round; a prompt with `[fail]` in it fails the run,
+one with `[once]` does so the first time. For `evaluate` it counts the characters of the texts it is given.
+"""
+
+import fcntl
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+directory = Path(sys.argv[-1])
+spec = json.loads((directory / "run.json").read_text())
+settings = spec["settings"]
+stopping = False
+
+
+def emit(**event) -> None:
+    with (directory / "events.jsonl").open("a") as file:
+        file.write(json.dumps({"t": time.time(), **event}) + "\n")
+
+
+def finish(status: str, code: int, **more) -> None:
+    written = directory / "result.json.tmp"
+    written.write_text(json.dumps({"status": status, **more}))
+    written.rename(directory / "result.json")
+    sys.exit(code)
+
+
+def fail(kind: str, message: str) -> None:
+    finish("failed", 1, error={"kind": kind, "message": message})
+
+
+def on_sigterm(number, frame) -> None:
+    global stopping
+    stopping = not settings.get("ignore_sigterm")
+
+
+def once(name: str) -> bool:
+    """True the first time in this directory."""
+    mark = directory / f".{name}"
+    if mark.exists():
+        return False
+    mark.touch()
+    return True
+
+
+def rows(name: str) -> list[dict]:
+    return [json.loads(line) for line in (directory / name).open()]
+
+
+def hold_the_directory() -> int:
+    lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit(3)
+    signal.signal(signal.SIGTERM, on_sigterm)
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, json.dumps({"pid": os.getpid(), "started": time.time()}).encode(), 0)
+    return lock
+
+
+def count() -> None:
+    if settings.get("stubborn_child") and os.fork() == 0:
+        time.sleep(600)
+        sys.exit(0)
+    checkpoint = directory / "checkpoint.txt"
+    step = int(checkpoint.read_text()) if checkpoint.exists() else 0
+    steps = settings.get("steps", 3)
+    emit(type="status", phase="train", step=step, max_steps=steps, progress=step / steps, eta_seconds=1.5)
+    while step < steps:
+        if step == settings.get("die_at") and once("died") or settings.get("die_always"):
+            print("the last words", flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+        if step == settings.get("fail_at") and once("failed"):
+            fail("base_missing", "The base model at /nowhere has no config.json.")
+        if step == settings.get("torn_line_at") and once("torn"):
+            with (directory / "events.jsonl").open("a") as file:
+                file.write('{"t": 1, "type": "met\n')
+        step += 1
+        with (directory / "writers.txt").open("a") as file:
+            file.write(f"{os.getpid()} {step}\n")
+        emit(type="metric", step=step, values={"loss": 1 / step}, split="train")
+        emit(type="status", phase="train", step=step, max_steps=steps, progress=step / steps, eta_seconds=None)
+        if step % settings.get("checkpoint_every", 1) == 0 or stopping:
+            checkpoint.write_text(str(step))
+        if stopping:
+            finish("stopped", 0, steps=step)
+        time.sleep(settings.get("seconds", 0.01))
+    finish("completed", 0, steps=step, metrics={"loss": 1 / steps})
+
+
+def generate() -> None:
+    path = directory / "outputs.jsonl"
+    written = len(path.read_text().splitlines()) if path.exists() else 0
+    wanted = [(row, k) for row in rows(spec["data"]["prompts"]) for k in range(settings["n"])]
+    for index, (row, k) in list(enumerate(wanted))[written:]:
+        text = row["messages"][-1]["content"]
+        if "[fail]" in text or ("[once]" in text and once("failed")):
+            fail("out_of_memory", "The model does not fit into memory.")
+        answer = {"id": row["id"], "text": f"{text[::-1]} {k}", "tokens": len(text), "latency_ms": 12.5}
+        with path.open("a") as file:
+            file.write(json.dumps({**answer, "finish_reason": "eos", "seed": spec["seed"] + k}) + "\n")
+        emit(type="status", phase="generate", progress=(index + 1) / len(wanted))
+        if stopping:
+            finish("stopped", 0)
+    finish("completed", 0, metrics={})
+
+
+def evaluate() -> None:
+    name = spec["data"].get("predictions") or spec["data"].get("references")
+    given = rows(name) if name else []
+    texts = [row.get("text") or row["references"][0] for row in given] or ["a fixed text"]
+    if any("[fail]" in text for text in texts):
+        fail("out_of_memory", "The model does not fit into memory.")
+    mean = sum(map(len, texts)) / len(texts)
+    measure = {"value": mean, "lower": mean - 1, "upper": mean + 1, "n": len(texts)}
+    finish("completed", 0, metrics={"characters": measure})
+
+
+lock = hold_the_directory()
+print("stand-in at work, pid", os.getpid(), flush=True)
+(directory / "environment.json").write_text(json.dumps(dict(os.environ)))
+result = directory / "result.json"
+if result.exists() and json.loads(result.read_text())["status"] == "completed":
+    sys.exit(0)
+{"generate": generate, "evaluate": evaluate}.get(spec["recipe"], count)()
