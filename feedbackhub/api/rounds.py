@@ -12,7 +12,7 @@ from feedbackhub.rounds.datasets import dataset_freeze
 from feedbackhub.rounds.exports import dataset_export
 from feedbackhub.rounds.models import PreferenceDataset, Round
 from feedbackhub.runs.models import RunEvent
-from feedbackhub.runs.selectors import events_after
+from feedbackhub.runs.selectors import EVENTS_AT_MOST, events_after
 
 from .base import Endpoint, Strict, number_of, page
 
@@ -173,7 +173,7 @@ class RoundEvents(RoundEndpoint):
     )
     def get(self, request: Request, pk: int) -> Response:
         run = self.round(request, pk, READ_REPORTS).run
-        limit = number_of(request, "limit", EVENTS_A_PAGE, minimum=1, maximum=5000)
+        limit = number_of(request, "limit", EVENTS_A_PAGE, minimum=1, maximum=EVENTS_AT_MOST - 1)
         events = list(events_after(run, number_of(request, "after", None), limit + 1))
         following = None
         if len(events) > limit:
