@@ -6,7 +6,6 @@ TEST_DATABASE=postgresql runs the same tests on a PostgreSQL cluster made for th
 import atexit
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -15,15 +14,11 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+from ports import free_port  # noqa: E402
+
 pytest_plugins = ["stand_in"]
 HOME = Path(tempfile.mkdtemp(prefix="feedbackhub-tests-"))
 atexit.register(shutil.rmtree, HOME, ignore_errors=True)
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 def _environment() -> None:

@@ -1,12 +1,15 @@
 """kill -9 of every process in mid-use: nothing accepted is lost or doubled, and the round goes on."""
 
+import json
 import shutil
 import threading
 import time
+import urllib.request
 import uuid
 
 import psutil
 import pytest
+from live_site import TOKEN, wait_for
 
 pytestmark = pytest.mark.timeout(900)
 PAIRS = 150
@@ -32,11 +35,6 @@ def _answer(model: str, n: int) -> dict:
 
 
 def _import(site, rows: list[dict]) -> None:
-    import json
-    import urllib.request
-
-    from conftest import TOKEN, wait_for
-
     boundary = uuid.uuid4().hex
     content = "\n".join(json.dumps(row) for row in rows)
     body = (
@@ -89,8 +87,6 @@ def _kill(processes: list[psutil.Process]) -> None:
 
 
 def test_nothing_is_lost_when_everything_is_killed_in_turn(site, work):
-    from conftest import wait_for
-
     rater = Rater(site, work)
     rater.start()
     wait_for(lambda: len(rater.acknowledged) >= 20, seconds=60, what="twenty votes")
