@@ -41,6 +41,7 @@ def supervisor_process(stand_in, valkey):
 import sys, django
 django.setup()
 from django.conf import settings
+from pathlib import Path
 settings.RUNS_DIR = Path(sys.argv[2])
 from feedbackhub.runs.services import run_supervise
 run_supervise(run_id=int(sys.argv[1]))
