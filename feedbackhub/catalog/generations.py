@@ -42,7 +42,8 @@ def generation_create(
 ) -> Generation:
     """Ask for `n` answers of each model to the given prompts, or to the project's (of one split, the first `limit`).
 
-    The prompts are fixed now; one run a model is written and queued.
+    The prompts are fixed now; one run a model is written and queued. With n > 1 a model without a temperature of its
+    own samples at 1.
     Raises DomainError: a model that cannot answer, an unknown split, no prompt, a count out of range.
     """
     _models_check(project, models)
@@ -142,6 +143,9 @@ def base_spec(model: ModelVersion) -> dict:
 def _spec(model: ModelVersion, n: int) -> dict:
     decoding = dict(model.decoding)
     seed = decoding.pop("seed", 0)
+    if n > 1:
+        # Training's default is greedy, which would write the same answer n times.
+        decoding.setdefault("temperature", 1.0)
     return {
         "base": base_spec(model),
         "data": {"prompts": PROMPTS_FILE},

@@ -57,6 +57,11 @@ def test_split_and_limit_choose_the_prompts_and_fix_them(generate, model_of, pro
     assert generate([model_of("b")], prompts=prompts[2:]).prompts == [prompts[2].pk, prompts[3].pk]
 
 
+def test_several_answers_are_sampled_where_the_model_does_not_say(generate, model_of):
+    assert generate([model_of("a")], n=2).parts.get().run.spec["settings"] == {"temperature": 1.0, "n": 2}
+    assert generate([model_of("b")]).parts.get().run.spec["settings"] == {"n": 1}
+
+
 def test_storing_twice_stores_once(generate, model_of):
     from feedbackhub.catalog.generations import generation_store
 

@@ -1,0 +1,113 @@
+"""Reads of evaluations that pages and API share."""
+
+from dataclasses import dataclass
+
+from django.db.models import QuerySet
+
+from feedbackhub.catalog.models import ModelVersion
+from feedbackhub.core.errors import NotFound
+from feedbackhub.projects.models import Project
+
+from .metrics import METRICS, Metric, metric_of
+from .models import Evaluation, Result
+from .services import baseline_of
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A model's metric minus its baseline's. `lower` and `upper` are null where it was not resampled in pairs."""
+
+    value: float
+    lower: float | None
+    upper: float | None
+    verdict: str  # better, worse, no difference, or "" without an interval
+
+
+@dataclass(frozen=True)
+class Cell:
+    result: Result
+    baseline: ModelVersion | None
+    difference: Difference | None
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    name: str
+    metric: Metric
+    cells: list[Cell | None]
+
+
+@dataclass(frozen=True)
+class ComparisonTable:
+    """Metrics × models, in the order in which the models were asked for."""
+
+    models: list[ModelVersion]
+    rows: list[MetricRow]
+
+    def chart(self) -> dict:
+        """The same for chart.js, kind `bars`: a group a metric, a bar a model."""
+        return {
+            "kind": "bars",
+            "groups": [row.metric.label for row in self.rows],
+            "series": [
+                {
+                    "name": model.name,
+                    "values": [_bar(row.cells[column]) for row in self.rows],
+                }
+                for column, model in enumerate(self.models)
+            ],
+        }
+
+
+def _bar(cell: Cell | None) -> dict | None:
+    if cell is None:
+        return None
+    return {"value": cell.result.value, "lower": cell.result.lower, "upper": cell.result.upper, "n": cell.result.n}
+
+
+def evaluations_of(project: Project) -> QuerySet[Evaluation]:
+    """The project's evaluations, latest first, with their models."""
+    return Evaluation.objects.filter(project=project).prefetch_related("parts__model").order_by("-pk")
+
+
+def evaluation_get(*, project: Project, pk: int) -> Evaluation:
+    found = Evaluation.objects.filter(project=project, pk=pk).first()
+    if found is None:
+        raise NotFound(f'There is no evaluation {pk} in "{project.slug}".')
+    return found
+
+
+def comparison_table(evaluation: Evaluation) -> ComparisonTable:
+    """The evaluation's results side by side, each model beside its baseline."""
+    parts = list(evaluation.parts.select_related("model", "run").order_by("pk"))
+    models = [part.model for part in parts]
+    paired = {part.model_id: (part.run.result or {}).get("differences") or {} for part in parts}
+    results = {(result.metric, result.model_id): result for result in evaluation.results.all()}
+    known = list(METRICS)
+    names = sorted({name for name, _ in results}, key=lambda name: (known.index(name) if name in known else 99, name))
+    rows = [
+        MetricRow(name, metric_of(name), [_cell(name, model, models, results, paired) for model in models])
+        for name in names
+    ]
+    return ComparisonTable(models, rows)
+
+
+def _cell(name: str, model: ModelVersion, models: list[ModelVersion], results: dict, paired: dict) -> Cell | None:
+    result = results.get((name, model.pk))
+    if result is None:
+        return None
+    baseline = baseline_of(model, models)
+    against = results.get((name, baseline.pk)) if baseline else None
+    if against is None:
+        return Cell(result, baseline, None)
+    found = paired[model.pk].get(name) or {}
+    difference = _difference(name, result.value - against.value, found.get("lower"), found.get("upper"))
+    return Cell(result, baseline, difference)
+
+
+def _difference(name: str, value: float, lower: float | None, upper: float | None) -> Difference:
+    verdict = ""
+    if lower is not None and upper is not None:
+        better = metric_of(name).higher_is_better
+        verdict = "no difference" if lower <= 0 <= upper else "better" if (lower > 0) == better else "worse"
+    return Difference(value, lower, upper, verdict)
