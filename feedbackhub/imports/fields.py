@@ -1,0 +1,143 @@
+"""What a line of each kind may hold, and how a source's own field names are brought to ours."""
+
+import json
+from collections.abc import Mapping
+from string import Formatter
+
+from feedbackhub.core.errors import DomainError
+
+PROMPT_FIELDS = {
+    "prompt": "the prompt's text",
+    "messages": "the conversation, [{role, content}]; wins over prompt",
+    "references": "texts that a good answer resembles",
+    "category": "for leaderboards by category",
+    "split": "train, validation or test; without it a hash decides",
+    "id": "the source's own id",
+}
+FIELDS: dict[str, dict[str, str]] = {
+    "prompts": PROMPT_FIELDS,
+    "outputs": {
+        **PROMPT_FIELDS,
+        "outputs": "[{model, text}]",
+        "outputs.model": "the model's name within each of the outputs",
+        "outputs.text": "the text within each of the outputs",
+        "model": "the model's name, where a line holds one output",
+        "text": "the output's text, where a line holds one output",
+    },
+    "votes": {
+        "model_a": "name of the one model",
+        "model_b": "name of the other",
+        "winner": "model_a, model_b, tie or both_bad",
+        "judge": "who judged",
+        "question_id": "the question's id; a prompt imported with this id is linked",
+        "prompt": "the prompt's text",
+        "messages": "the conversation, [{role, content}]; wins over prompt",
+        "output_a": "what model_a answered",
+        "output_b": "what model_b answered",
+        "chars_a": "length of model_a's answer, where its text is absent",
+        "chars_b": "length of model_b's answer, where its text is absent",
+        "category": "for leaderboards by category",
+        "split": "of the prompt: train, validation or test",
+        "timestamp": "unix seconds or ISO 8601",
+        "id": "the source's own id",
+    },
+    "preferences": {
+        "prompt": "the prompt's text",
+        "messages": "the conversation, [{role, content}]; wins over prompt",
+        "chosen": "the better answer",
+        "rejected": "the worse answer",
+        "chosen_model": "who wrote the better one",
+        "rejected_model": "who wrote the worse one",
+        "source": "where the judgment is from",
+        "category": "for leaderboards by category",
+        "split": "train, validation or test; without it a hash decides",
+        "id": "the source's own id",
+    },
+}
+MISSING = object()
+
+
+class LineError(ValueError):
+    """Why a line is not taken, in words. The line's number is told beside it."""
+
+
+# --- The map: our field → theirs -------------------------------------------------------------------------------
+
+
+def map_check(kind: str, field_map: object) -> dict[str, str]:
+    """The map as stored: our field → a field of the source, or "" for "leave it out".
+
+    Raises DomainError: not an object, a field that this kind does not have, a name that is no text.
+    """
+    if field_map is None:
+        return {}
+    if not isinstance(field_map, Mapping):
+        _refuse("map", 'map must be a JSON object of our field → theirs, like {"prompt": "question"}.')
+    checked = {}
+    for ours, theirs in field_map.items():
+        if ours not in FIELDS[kind]:
+            _refuse("map", f'map: {kind} have no field "{ours}"; there are {", ".join(FIELDS[kind])}.')
+        if theirs is not None and not isinstance(theirs, str):
+            _refuse("map", f'map: "{ours}" must name a field of the source (a text), not {json.dumps(theirs)[:80]}.')
+        checked[ours] = theirs or ""
+    return checked
+
+
+def lookup(row: dict, path: str) -> object:
+    """The value of `path` in a row: the field of that very name, else step by step along the dots. MISSING if none."""
+    if path in row:
+        return row[path]
+    value: object = row
+    for step in path.split("."):
+        if isinstance(value, dict) and step in value:
+            value = value[step]
+        elif isinstance(value, list) and step.isdecimal() and int(step) < len(value):
+            value = value[int(step)]
+        else:
+            return MISSING
+    return value
+
+
+# --- The template: a prompt written from the source's fields ---------------------------------------------------
+
+
+def template_check(template: str) -> str:
+    """The template, if its braces are whole and each names a field. Raises DomainError."""
+    try:
+        parts = list(Formatter().parse(template))
+    except ValueError as error:
+        _refuse("template", f"template: {error}. Write {{{{ and }}}} for braces that are meant as such.")
+    for _, name, spec, conversion in parts:
+        if name is not None and not name.strip():
+            _refuse("template", "template: {} names no field; write {field}, or {{}} for the braces themselves.")
+        if spec or conversion:
+            _refuse("template", f"template: {{{name}}} takes a field's name only, no : or ! behind it.")
+    return template
+
+
+def template_fill(template: str, row: dict) -> str:
+    """The template with the row's values; an empty value (null) is the empty text.
+
+    Raises LineError naming a field that the row does not have.
+    """
+    written = []
+    for text, name, _, _ in Formatter().parse(template):
+        written.append(text)
+        if name is None:
+            continue
+        value = lookup(row, name.strip())
+        if value is MISSING:
+            there = ", ".join(list(map(str, row))[:20]) or "none"
+            raise LineError(f'the template names "{name.strip()}", which this line does not have (its fields: {there})')
+        written.append(_as_text(value))
+    return "".join(written)
+
+
+def _as_text(value: object) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _refuse(field: str, message: str) -> None:
+    raise DomainError(message, fields={field: message})
