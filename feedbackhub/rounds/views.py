@@ -48,7 +48,13 @@ def dataset(request: HttpRequest, pk: int) -> HttpResponse:
     return render(
         request,
         "rounds/dataset.html",
-        {"dataset": found, "rows": rows, "formats": formats_of(found.kind), "rounds": found.rounds.all()},
+        {
+            "dataset": found,
+            "rows": rows,
+            "formats": formats_of(found.kind),
+            "rounds": found.rounds.all(),
+            "excluded": [(reason.replace("_", " "), n) for reason, n in sorted(found.excluded.items())],
+        },
     )
 
 
@@ -58,8 +64,26 @@ def dataset_row(request: HttpRequest, pk: int, position: int) -> HttpResponse:
     """A frozen row and the very votes behind it."""
     found = selectors.dataset_get(project=request.project, pk=pk)
     row = selectors.row_get(dataset=found, position=position)
-    votes = selectors.votes_behind(row)
-    return render(request, "rounds/dataset_row.html", {"dataset": found, "row": row, "votes": votes})
+    votes = list(selectors.votes_behind(row))
+    for vote in votes:
+        vote.ordered_items = sorted(vote.items.all(), key=lambda item: (item.tier or 0, item.position))
+    context = {"dataset": found, "row": row, "votes": votes, **_row_shown(row.data)}
+    return render(request, "rounds/dataset_row.html", context)
+
+
+def _row_shown(data: dict) -> dict:
+    """A row's conversation, and its answers with their names."""
+    if "messages" in data:
+        *prompt, answer = data["messages"]
+        return {"prompt": prompt, "answers": [{"name": "Demonstration", "text": answer["content"], "class": ""}]}
+    names = {"chosen": ("Chosen", "is-chosen"), "rejected": ("Rejected", "is-rejected")}
+    names["completion"] = ("Thumbs up", "is-chosen") if data.get("label") else ("Thumbs down", "is-rejected")
+    answers = [
+        {"name": name, "text": data[key][0]["content"], "class": look}
+        for key, (name, look) in names.items()
+        if key in data
+    ]
+    return {"prompt": data["prompt"], "answers": answers}
 
 
 @login_required
