@@ -83,13 +83,17 @@ def comparison_table(evaluation: Evaluation) -> ComparisonTable:
     models = [part.model for part in parts]
     paired = {part.model_id: (part.run.result or {}).get("differences") or {} for part in parts}
     results = {(result.metric, result.model_id): result for result in evaluation.results.all()}
-    known = list(METRICS)
-    names = sorted({name for name, _ in results}, key=lambda name: (known.index(name) if name in known else 99, name))
-    rows = [
-        MetricRow(name, metric_of(name), [_cell(name, model, models, results, paired) for model in models])
-        for name in names
-    ]
+    rows = []
+    for name in sorted({name for name, _ in results}, key=_rank):
+        cells = [_cell(name, model, models, results, paired) for model in models]
+        rows.append(MetricRow(name, metric_of(name), cells))
     return ComparisonTable(models, rows)
+
+
+def _rank(name: str) -> tuple[int, str]:
+    """Known metrics first, in their own order."""
+    known = list(METRICS)
+    return (known.index(name) if name in known else len(known), name)
 
 
 def _cell(name: str, model: ModelVersion, models: list[ModelVersion], results: dict, paired: dict) -> Cell | None:

@@ -44,6 +44,21 @@ def test_stopped_with_a_checkpoint_then_resumed_to_the_end(run_of, supervisor_pr
     assert steps(run) == list(range(1, 41)), "no step twice, none left out"
 
 
+def test_a_crash_after_a_resume_is_not_judged_by_the_earlier_stop(run_of):
+    run = run_of(steps=12, seconds=0.05, die_at=10)
+    run_queue(run=run)
+
+    def stop(event):
+        if event.data.get("step") == 2:
+            Run.objects.filter(pk=run.pk, state="running").update(state="stopping")
+
+    assert run_supervise(run_id=run.pk, on_event=stop).state == "stopped"
+    assert steps(run)[-1] < 10
+    run_queue(run=run)
+    ended = run_supervise(run_id=run.pk)
+    assert (ended.state, ended.attempts, ended.crashes) == ("completed", 3, 1)
+
+
 def test_a_waiting_run_stops_at_once_and_its_room_hears_of_it(run_of, queue):
     stand_in_job.heard.clear()
     run = run_of(steps=1)

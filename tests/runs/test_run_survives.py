@@ -94,6 +94,20 @@ def test_a_run_that_ended_while_nobody_watched_is_read_not_repeated(run_of, supe
     assert_stored_once(run)
 
 
+def test_a_failure_while_nobody_watched_is_not_tried_again(run_of, supervisor_process):
+    run = run_of(steps=8, seconds=0.1, fail_at=5)
+    run_queue(run=run)
+    first = supervisor_process(run)
+    wait_until(lambda: len(writers(run)) >= 2, what="for the first steps")
+    first.kill()
+    first.wait()
+    wait_until(lambda: (run.directory / "result.json").exists() and not lock_is_held(run.directory))
+    Run.objects.filter(pk=run.pk).update(lease_expires_at="2000-01-01T00:00Z")
+    run = run_supervise(run_id=run.pk)
+    assert (run.state, run.error_kind, run.attempts) == ("failed", "base_missing", 1)
+    assert_stored_once(run)
+
+
 def test_supervisor_and_training_process_both_killed(run_of, supervisor_process):
     run = run_of(steps=20, seconds=0.1)
     run_queue(run=run)
@@ -108,6 +122,21 @@ def test_supervisor_and_training_process_both_killed(run_of, supervisor_process)
     assert (run.state, run.attempts) == ("completed", 2)
     assert [step for _, step in writers(run)] == list(range(1, 21))
     assert_stored_once(run)
+
+
+def test_orphans_that_keep_the_lock_after_everyone_else_was_killed(run_of, supervisor_process):
+    run = run_of(steps=20, seconds=0.1, stubborn_child=True)
+    run_queue(run=run)
+    first = supervisor_process(run)
+    wait_until(lambda: len(writers(run)) >= 3, what="for the first steps")
+    first.kill()
+    os.kill(lock_holder(run.directory).pid, signal.SIGKILL)
+    first.wait()
+    assert lock_is_held(run.directory)
+    Run.objects.filter(pk=run.pk).update(lease_expires_at="2000-01-01T00:00Z")
+    run = run_supervise(run_id=run.pk)
+    assert (run.state, run.attempts) == ("completed", 2)
+    assert not lock_is_held(run.directory)
 
 
 def test_of_several_supervisors_one_gets_the_run(run_of, supervisor_process):
