@@ -1,14 +1,19 @@
 from django.urls import path, re_path
 
-from . import generation_views
+from . import generation_views, views
 
 app_name = "catalog"
 urlpatterns = [
+    path("prompts/", views.prompt_list, name="prompts"),
+    path("prompts/<int:pk>/", views.prompt, name="prompt"),
+    path("models/", views.model_list, name="models"),
+    path("models/new/", views.model_new, name="model_new"),
+    path("models/<int:pk>/", views.model, name="model"),
     path("generations/", generation_views.generation_list, name="generations"),
     path("generations/<int:pk>/", generation_views.generation, name="generation"),
     re_path(
         r"^generations/(?P<pk>\d+)/(?P<action>stop|resume)/$",
         generation_views.generation_action,
-        name="generation-action",
+        name="generation_action",
     ),
 ]
