@@ -117,7 +117,6 @@ def explained(error: BaseException) -> tuple[str, str]:
 
 
 def _failure(directory: RunDirectory, kind: str, message: str) -> dict:
-    directory.log(f"failed ({kind}): {message}")
     return {"status": "failed", "error": {"kind": kind, "message": message}, **_measures()}
 
 
@@ -148,5 +147,6 @@ def _close(directory: RunDirectory, result: dict) -> None:
     last = {"status": result["status"], "eta_seconds": None}
     if result["status"] == "completed":
         last["progress"] = 1.0
-    directory.status(message=(result.get("error") or {}).get("message"), **last)
+    error = result.get("error")
+    directory.status(message=f"failed ({error['kind']}): {error['message']}" if error else result["status"], **last)
     directory.finish(result)

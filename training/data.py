@@ -1,0 +1,245 @@
+"""Frozen rows → token ids: reading the files that run.json names, checking each row, cutting what is too long."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .errors import TrainingError
+
+# A prompt that must be cut to fewer tokens than this says nothing any more: its row is dropped.
+PROMPT_TOKENS_AT_LEAST = 8
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a row stands, for messages."""
+
+    file: str
+    line: int
+
+    def wrong(self, what: str) -> TrainingError:
+        return TrainingError("bad_data", f"{self.file} line {self.line}: {what}")
+
+
+@dataclass(frozen=True)
+class Example:
+    """A prompt and its answer in tokens; the answer ends with the token that ends a turn."""
+
+    prompt: list[int]
+    answer: list[int]
+    id: object = None
+
+    @property
+    def length(self) -> int:
+        return len(self.prompt) + len(self.answer)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A prompt with a chosen and a rejected answer, in tokens."""
+
+    prompt: list[int]
+    chosen: list[int]
+    rejected: list[int]
+    id: object = None
+
+    @property
+    def length(self) -> int:
+        """Tokens when the prompt is held once."""
+        return len(self.prompt) + len(self.chosen) + len(self.rejected)
+
+
+@dataclass
+class Fitting:
+    """How many rows had to be cut to `max_length`, or dropped."""
+
+    max_length: int
+    cut: int = 0
+    dropped: list[int] = field(default_factory=list)
+
+    def prompt(self, prompt: list[int], answer_tokens: int, line: int) -> list[int] | None:
+        """The prompt's last tokens that fit beside an answer; None when too few are left (the row is dropped)."""
+        room = self.max_length - answer_tokens
+        if len(prompt) <= room:
+            return prompt
+        if room < PROMPT_TOKENS_AT_LEAST:
+            self.dropped.append(line)
+            return None
+        self.cut += 1
+        return prompt[-room:]
+
+    def words(self, file: str, rows: int) -> str | None:
+        """What happened, for a warning; None when all rows fitted."""
+        if not self.cut and not self.dropped:
+            return None
+        said = [f"{file}: of {rows} rows"]
+        if self.cut:
+            said.append(f"{self.cut} lost the beginning of their prompt")
+        if self.dropped:
+            lines = ", ".join(map(str, self.dropped[:5])) + (", …" if len(self.dropped) > 5 else "")
+            said.append(f"{len(self.dropped)} were left out (lines {lines})")
+        return f"{said[0]} {' and '.join(said[1:])}: max_length is {self.max_length} tokens."
+
+
+# --- Reading --------------------------------------------------------------------------------------------------------
+
+
+def read_rows(directory: Path, name: str) -> Iterator[tuple[Place, dict]]:
+    """(place, row) of each line of a .jsonl file of the run directory. Raises TrainingError (`bad_data`)."""
+    path = directory / name
+    try:
+        file = path.open(encoding="utf-8")
+    except OSError as error:
+        message = (
+            f"The data file {path} cannot be read: {error.strerror}. run.json's data must name files that are there."
+        )
+        raise TrainingError("bad_data", message) from None
+    with file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            place = Place(name, number)
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise place.wrong(f"this is not JSON ({error}).") from None
+            if not isinstance(row, dict):
+                raise place.wrong("a row must be a JSON object.")
+            yield place, row
+
+
+def data_file(spec: dict, key: str) -> str:
+    """The name of the data file `key`. Raises TrainingError when run.json names none."""
+    name = spec.get("data", {}).get(key)
+    if not isinstance(name, str) or not name:
+        raise TrainingError("bad_run", f'run.json: data.{key} must name a file, such as "data/{key}.jsonl".')
+    return name
+
+
+def need_rows(rows: list, name: str, what: str) -> list:
+    """The rows, if there are any; TrainingError (`empty_data`) otherwise."""
+    if not rows:
+        raise TrainingError("empty_data", f"{name} has no usable row: {what}")
+    return rows
+
+
+# --- Conversations ---------------------------------------------------------------------------------------------------
+
+
+def text_of(content: object, place: Place) -> str:
+    """A message's content as text: a string, or parts of type text joined."""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        raise place.wrong("a message's content must be a text or a list of parts.")
+    texts = []
+    for part in content:
+        if not isinstance(part, dict) or part.get("type") != "text" or not isinstance(part.get("text"), str):
+            kind = part.get("type") if isinstance(part, dict) else part
+            raise place.wrong(f"a part of type {kind!r} cannot be used: this recipe reads text only.")
+        texts.append(part["text"])
+    return "".join(texts)
+
+
+def conversation(messages: object, place: Place, key: str = "messages") -> list[dict]:
+    """Messages with role and text; a bare string is one user message."""
+    if isinstance(messages, str):
+        return [{"role": "user", "content": messages}]
+    if not isinstance(messages, list) or not messages:
+        raise place.wrong(f'"{key}" must be a list of messages, such as [{{"role": "user", "content": "…"}}].')
+    for message in messages:
+        if not isinstance(message, dict) or not isinstance(message.get("role"), str) or "content" not in message:
+            raise place.wrong(f'each of "{key}" must have a role and a content.')
+    return [{"role": message["role"], "content": text_of(message["content"], place)} for message in messages]
+
+
+def answer_text(row: dict, key: str, place: Place) -> str:
+    """The answer in row[key]: a string, or a conversation of one assistant message."""
+    if isinstance(row.get(key), str):
+        return row[key]
+    messages = conversation(row.get(key), place, key)
+    if len(messages) != 1 or messages[0]["role"] != "assistant":
+        raise place.wrong(f'"{key}" must be one message of the assistant.')
+    return messages[0]["content"]
+
+
+def prompt_messages(row: dict, place: Place) -> list[dict]:
+    """The conversation to be answered: `messages`, or `prompt`; it must not end with an answer."""
+    key = "messages" if "messages" in row else "prompt"
+    messages = conversation(row.get(key), place, key)
+    if messages[-1]["role"] == "assistant":
+        raise place.wrong(f'"{key}" ends with an answer of the assistant; it must end with what is to be answered.')
+    return messages
+
+
+# --- Tokens ----------------------------------------------------------------------------------------------------------
+
+
+class ChatTokens:
+    """Conversations in tokens, by a tokenizer's chat template."""
+
+    def __init__(self, tokenizer, place_of_base: str):
+        if not tokenizer.chat_template:
+            raise TrainingError(
+                "no_chat_template",
+                f"The tokenizer of {place_of_base} has no chat template, so it is not known how a conversation is "
+                "written for it. Use an instruction-tuned base, or add a chat_template.jinja to its folder.",
+            )
+        self.tokenizer = tokenizer
+
+    def prompt(self, messages: list[dict]) -> list[int]:
+        """A conversation up to where the assistant begins to write."""
+        return self._ids(messages, add_generation_prompt=True)
+
+    def answer(self, messages: list[dict], text: str) -> list[int]:
+        """What the assistant writes after `messages`: its text and the token that ends its turn, and nothing after.
+
+        Tokenised together with the prompt, as the model will see it. A template that writes the prompt otherwise once
+        it is answered (some drop earlier reasoning) leaves only the answer's own tokens and an end token.
+        """
+        prompt = self.prompt(messages)
+        whole = self._ids([*messages, {"role": "assistant", "content": text}], add_generation_prompt=False)
+        end = self.tokenizer.eos_token_id
+        if whole[: len(prompt)] != prompt:
+            return [*self.tokenizer(text, add_special_tokens=False)["input_ids"], end]
+        answer = whole[len(prompt) :]
+        if end in answer:  # a template may write a newline after the turn's end; the model never has to
+            return answer[: len(answer) - answer[::-1].index(end)]
+        return [*answer, end]
+
+    def _ids(self, messages: list[dict], *, add_generation_prompt: bool) -> list[int]:
+        return self.tokenizer.apply_chat_template(
+            messages, add_generation_prompt=add_generation_prompt, tokenize=True, return_dict=False
+        )
+
+
+def examples(tokens: ChatTokens, rows: Iterable[tuple[Place, dict]], fitting: Fitting) -> list[Example]:
+    """SFT rows `{messages}` whose last message is the assistant's, as examples."""
+    made = []
+    for place, row in rows:
+        messages = conversation(row.get("messages"), place)
+        if len(messages) < 2 or messages[-1]["role"] != "assistant":
+            raise place.wrong('"messages" must end with an answer of the assistant, after at least one other message.')
+        if not messages[-1]["content"].strip():
+            raise place.wrong("the answer is empty.")
+        answer = tokens.answer(messages[:-1], messages[-1]["content"])
+        prompt = fitting.prompt(tokens.prompt(messages[:-1]), len(answer), place.line)
+        if prompt is not None:
+            made.append(Example(prompt, answer, row.get("id")))
+    return made
+
+
+def pairs(tokens: ChatTokens, rows: Iterable[tuple[Place, dict]], fitting: Fitting) -> list[Pair]:
+    """Preference rows `{prompt, chosen, rejected}` as pairs; each answer must fit beside the prompt."""
+    made = []
+    for place, row in rows:
+        messages = prompt_messages({"prompt": row.get("prompt")}, place)
+        texts = [answer_text(row, key, place) for key in ("chosen", "rejected")]
+        if texts[0] == texts[1]:
+            raise place.wrong("chosen and rejected are the same text.")
+        chosen, rejected = (tokens.answer(messages, text) for text in texts)
+        prompt = fitting.prompt(tokens.prompt(messages), max(len(chosen), len(rejected)), place.line)
+        if prompt is not None:
+            made.append(Pair(prompt, chosen, rejected, row.get("id")))
+    return made

@@ -1,0 +1,143 @@
+"""Writing answers: left-padded batches, a key–value cache, one random stream an answer."""
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How the next token is chosen."""
+
+    max_new_tokens: int = 256
+    temperature: float = 0.0
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0
+
+
+@dataclass
+class Answer:
+    """What a model wrote. tokens: without the end token. finish_reason: stop (it ended by itself) or length."""
+
+    tokens: list[int]
+    finish_reason: str
+    latency_ms: int
+
+
+def stream_seed(*parts: object) -> int:
+    """A seed that follows from these parts alone, whatever batch the answer is written in."""
+    return int.from_bytes(hashlib.sha256("/".join(map(str, parts)).encode()).digest()[:8], "big") >> 1
+
+
+def end_tokens(model, tokenizer) -> set[int]:
+    """The tokens that end an answer: the tokenizer's and the model's."""
+    of_model = getattr(model.generation_config, "eos_token_id", None)
+    of_model = of_model if isinstance(of_model, list) else [of_model]
+    return {token for token in [*of_model, tokenizer.eos_token_id] if token is not None}
+
+
+@torch.inference_mode()
+def decode(
+    model,
+    prompts: Sequence[list[int]],
+    how: Decoding,
+    *,
+    seeds: Sequence[int],
+    ends: set[int],
+    pad: int,
+    check_stop: Callable[[], None] = lambda: None,
+) -> list[Answer]:
+    """Answers to the prompts (token ids), all in one batch.
+
+    seeds: of each answer's random stream. check_stop: called before each token; what it raises ends the work.
+    Rows that have ended leave the batch once they are a quarter of it, so that a long answer does not keep all waiting.
+    """
+    from transformers import DynamicCache
+
+    started = time.monotonic()
+    device = model.device
+    width = max(map(len, prompts))
+    ids = torch.tensor([[pad] * (width - len(prompt)) + prompt for prompt in prompts], device=device)
+    mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=device)
+    positions = (mask.cumsum(-1) - 1).clamp(min=0)
+    cache = DynamicCache(config=model.config)
+    choose = Chooser(how, prompts, seeds, model.config.get_text_config().vocab_size, device)
+    alive = list(range(len(prompts)))  # the answer that each row of the batch belongs to
+    answers: list[Answer | None] = [None] * len(prompts)
+    written: list[list[int]] = [[] for _ in prompts]
+    for count in range(1, how.max_new_tokens + 1):
+        check_stop()
+        out = model(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        tokens = choose(out.logits[:, -1].float(), alive)
+        for answer, token in zip(alive, tokens.tolist()):
+            if answers[answer] is not None:
+                continue
+            if token in ends:
+                answers[answer] = Answer(written[answer], "stop", _ms(started))
+                continue
+            written[answer].append(token)
+            if count == how.max_new_tokens:
+                answers[answer] = Answer(written[answer], "length", _ms(started))
+        open_rows = [row for row, answer in enumerate(alive) if answers[answer] is None]
+        if not open_rows:
+            break
+        ids = tokens[:, None]
+        mask = torch.cat([mask, mask.new_ones(len(alive), 1)], dim=1)
+        positions = positions[:, -1:] + 1
+        if len(open_rows) <= 0.75 * len(alive):
+            keep = torch.tensor(open_rows, device=device)
+            cache.batch_select_indices(keep)
+            ids, mask, positions = ids[keep], mask[keep], positions[keep]
+            alive = [alive[row] for row in open_rows]
+    return answers
+
+
+def _ms(started: float) -> int:
+    return round(1000 * (time.monotonic() - started))
+
+
+class Chooser:
+    """Picks the next token of each row."""
+
+    def __init__(self, how: Decoding, prompts: Sequence[list[int]], seeds: Sequence[int], vocabulary: int, device):
+        self.how = how
+        self.streams = [torch.Generator().manual_seed(seed) for seed in seeds] if how.temperature > 0 else []
+        self.seen = None
+        if how.repetition_penalty != 1.0:
+            self.seen = torch.zeros(len(prompts), vocabulary, dtype=torch.bool, device=device)
+            for row, prompt in enumerate(prompts):
+                self.seen[row, prompt] = True
+
+    def __call__(self, logits: Tensor, alive: list[int]) -> Tensor:
+        """logits: [rows, vocabulary]; alive: the answer of each row. Returns [rows] tokens."""
+        if self.seen is not None:
+            # Keskar et al. 2019 (CTRL), section 4.1, as Hugging Face applies it: to the prompt's tokens too.
+            penalty = self.how.repetition_penalty
+            penalised = torch.where(logits > 0, logits / penalty, logits * penalty)
+            logits = torch.where(self.seen[alive], penalised, logits)
+        tokens = self._sampled(logits, alive) if self.streams else logits.argmax(-1)
+        if self.seen is not None:
+            self.seen[alive, tokens] = True
+        return tokens
+
+    def _sampled(self, logits: Tensor, alive: list[int]) -> Tensor:
+        """By inverting the cumulative distribution over the likeliest tokens that hold top_p of the probability."""
+        chances, order = torch.softmax(logits / self.how.temperature, dim=-1).sort(dim=-1, descending=True)
+        total = chances.cumsum(-1)
+        chances = chances.masked_fill(total - chances >= self.how.top_p, 0.0)
+        total = chances.cumsum(-1)
+        drawn = torch.stack([torch.rand((), generator=self.streams[answer]) for answer in alive]).to(total.device)
+        place = torch.searchsorted(total, (drawn * total[:, -1])[:, None], right=True)
+        last = (chances > 0).sum(-1, keepdim=True) - 1
+        return order.gather(-1, torch.minimum(place, last))[:, 0]

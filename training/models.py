@@ -1,0 +1,283 @@
+"""Loading a base, attaching an adapter or a fresh LoRA, merging; what fits what. Safetensors only, no remote code."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from .directory import RunDirectory, write_whole
+from .errors import TrainingError
+
+# Beside an adapter: the fingerprint of the weights that it was trained on.
+BASE_MARK = "base.json"
+HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+
+
+@dataclass(frozen=True)
+class Base:
+    """Whose weights are used: a folder (absolute) or a hub id, and at most one adapter that belongs to it."""
+
+    path: str
+    adapter: Path | None = None
+    merged_cache: Path | None = None
+
+    @property
+    def is_folder(self) -> bool:
+        return os.path.isabs(self.path)
+
+
+def base_of(spec: dict) -> Base:
+    """run.json's `base`, checked as far as that goes without loading it. Raises TrainingError."""
+    given = spec.get("base")
+    if not isinstance(given, dict) or not isinstance(given.get("path"), str) or not given["path"].strip():
+        raise TrainingError("bad_run", 'run.json: base must be an object such as {"path": "models/smollm2-135m"}.')
+    if given.get("quantisation"):
+        raise TrainingError(
+            "bad_setting", "run.json: base.quantisation is not available in this version; leave it out."
+        )
+    path = base_path(given["path"])
+    adapter = Path(given["adapter"]).absolute() if given.get("adapter") else None
+    if adapter:
+        adapter_check(adapter)
+    cache = Path(given["merged_cache"]).absolute() if given.get("merged_cache") else None
+    return Base(path, adapter, cache)
+
+
+def base_path(path: str) -> str:
+    """An existing model folder, absolute, or a hub id as it is. Raises TrainingError (`base_missing`)."""
+    folder = Path(path).absolute()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            message = f"The base {folder} has no config.json: it is no model folder. Name the folder that holds one."
+            raise TrainingError("base_missing", message)
+        if not any(folder.glob("*.safetensors")):
+            message = f"The base {folder} holds no .safetensors file; other formats are not read. Convert it first."
+            raise TrainingError("base_missing", message)
+        return str(folder)
+    if HUB_ID.fullmatch(path):
+        return path
+    message = f"The base {path} is no folder on this machine and no hub id (owner/name). Check base.path in run.json."
+    raise TrainingError("base_missing", message)
+
+
+# --- Loading ---------------------------------------------------------------------------------------------------------
+
+
+def device_and_dtype(precision: str):
+    """(torch device, dtype) to work on: bf16 on a GPU or a CPU that computes in it, else fp32."""
+    import torch
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if precision != "auto":
+        return device, torch.bfloat16 if precision == "bf16" else torch.float32
+    fast = device.type == "cuda" or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return device, torch.bfloat16 if fast else torch.float32
+
+
+def load_tokenizer(path: str):
+    """The tokenizer of a folder or hub id. Raises TrainingError (`base_missing`)."""
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise TrainingError("base_missing", f"No tokenizer could be read from {path}: {_first_line(error)}") from error
+
+
+def load_base(path: str, precision: str = "auto"):
+    """The causal model of a folder or hub id, in evaluation mode. Raises TrainingError (`base_missing`)."""
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    device, dtype = device_and_dtype(precision)
+    try:
+        model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, use_safetensors=True, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        message = f"The base {path} could not be loaded: {_first_line(error)}"
+        raise TrainingError("base_missing", message) from error
+    return model.to(device).eval()
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:500]
+
+
+def load_policy(base: Base, precision: str = "auto"):
+    """The base with its adapter (if any) beside it, not merged: nothing is lost by rounding."""
+    model = load_base(base.path, precision)
+    return attach_adapter(model, base) if base.adapter else model
+
+
+def attach_adapter(model, base: Base):
+    """The model with the base's adapter attached, in the model's own number format. Raises TrainingError."""
+    from peft import PeftModel
+
+    fits(model, base)
+    # autocast_adapter_dtype would make the adapter fp32, and its products slow and unlike those in training.
+    return PeftModel.from_pretrained(model, base.adapter, autocast_adapter_dtype=False).to(model.dtype).eval()
+
+
+def attach_lora(model, settings):
+    """The model with a fresh LoRA on all its linear layers but the head; only the LoRA can be trained.
+
+    The start is drawn from settings.seed. B is zero, so that the model answers as before.
+    """
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(settings.seed)
+    config = LoraConfig(
+        r=settings.lora_r,
+        lora_alpha=settings.lora_alpha,
+        lora_dropout=settings.lora_dropout,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+    return get_peft_model(model, config, autocast_adapter_dtype=False)
+
+
+# --- What fits what --------------------------------------------------------------------------------------------------
+
+
+def adapter_check(adapter: Path) -> None:
+    """Raise TrainingError (`adapter_missing`) unless the folder holds a LoRA adapter in safetensors."""
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        if not (adapter / name).is_file():
+            raise TrainingError(
+                "adapter_missing", f"The adapter {adapter} has no {name}. Check base.adapter in run.json."
+            )
+    try:
+        kind = json.loads((adapter / "adapter_config.json").read_text()).get("peft_type")
+    except (ValueError, AttributeError) as error:
+        message = f"{adapter / 'adapter_config.json'} is not an adapter's configuration: {error}."
+        raise TrainingError("adapter_missing", message) from None
+    if kind != "LORA":
+        raise TrainingError("adapter_missing", f"The adapter {adapter} is of type {kind}; only LORA can be used.")
+
+
+def adapter_shapes(adapter: Path) -> dict[str, tuple[int, int]]:
+    """Module name in the base → (out, in) of the weight that the adapter adds to."""
+    from safetensors import safe_open
+
+    shapes: dict[str, list] = {}
+    with safe_open(adapter / "adapter_model.safetensors", framework="numpy") as file:
+        for name in file.keys():  # noqa: SIM118 – no mapping
+            found = re.fullmatch(r"base_model\.model\.(.+)\.lora_(A|B)\.weight", name)
+            if found:
+                shape = file.get_slice(name).get_shape()
+                shapes.setdefault(found[1], [0, 0])[0 if found[2] == "B" else 1] = shape[0 if found[2] == "B" else 1]
+    return {module: tuple(shape) for module, shape in shapes.items()}
+
+
+def fits(model, base: Base) -> None:
+    """Raise TrainingError (`adapter_mismatch`) unless the adapter was made for these weights, as far as can be told.
+
+    Its shapes must fit, and the fingerprint that training left beside it (if any) must be the base's.
+    """
+    modules = dict(model.named_modules())
+    shapes = adapter_shapes(base.adapter)
+    if not shapes:
+        raise TrainingError("adapter_mismatch", f"The adapter {base.adapter} holds no LoRA weights.")
+    for name, shape in shapes.items():
+        weight = getattr(modules.get(name), "weight", None)
+        found = None if weight is None else tuple(weight.shape)
+        if found != shape:
+            there = "has no such layer" if found is None else f"has {found[0]}×{found[1]}"
+            raise TrainingError(
+                "adapter_mismatch",
+                f"The adapter {base.adapter} was made for another base: it changes {name} of {shape[0]}×{shape[1]}, "
+                f"and {base.path} {there}. Name the base that it was trained on.",
+            )
+    mark = base.adapter / BASE_MARK
+    if mark.is_file() and base.is_folder:
+        made_for = json.loads(mark.read_text())
+        if made_for.get("fingerprint") != fingerprint(Path(base.path)):
+            raise TrainingError(
+                "adapter_mismatch",
+                f"The adapter {base.adapter} was made for other weights of the same shape than those of {base.path}: "
+                f"it was trained on {made_for.get('path')}. Name that base.",
+            )
+
+
+def fingerprint(folder: Path) -> str:
+    """A hash that tells a model folder's weights from others without reading gigabytes.
+
+    Over each .safetensors file's name, size and 64 blocks of 64 KiB spread evenly over it (all of a small file): any
+    training changes blocks everywhere.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.safetensors")):
+        size, block = path.stat().st_size, 1 << 16
+        digest.update(f"{path.name} {size}\n".encode())
+        with path.open("rb") as file:
+            if size <= 64 * block:
+                digest.update(file.read())
+                continue
+            for part in range(64):
+                file.seek(part * (size - block) // 63)
+                digest.update(file.read(block))
+    return digest.hexdigest()
+
+
+# --- Merging ---------------------------------------------------------------------------------------------------------
+
+
+def merged_base(base: Base, run: RunDirectory) -> str:
+    """The base to train on, as a path or hub id: with the adapter merged into the 16-bit weights, if there is one.
+
+    Merged weights are kept in base.merged_cache (or the run directory), named by the content of base and adapter.
+    """
+    if not base.adapter:
+        return base.path
+    content = hashlib.sha256((base.adapter / "adapter_model.safetensors").read_bytes())
+    content.update((base.adapter / "adapter_config.json").read_bytes())
+    content.update((fingerprint(Path(base.path)) if base.is_folder else base.path).encode())
+    folder = (base.merged_cache or run.path / "merged") / content.hexdigest()[:24]
+    if not (folder / "config.json").is_file():
+        run.status("loading", message=f"merging {base.adapter} into {base.path}")
+        merge_into(base.path, base.adapter, folder)
+    return str(folder)
+
+
+def merge_into(path: str, adapter: Path, folder: Path) -> None:
+    """Write base and adapter as one model into `folder`, which appears whole or not at all. Raises TrainingError."""
+    import torch
+    from peft import PeftModel
+
+    base = Base(base_path(path), Path(adapter).absolute())
+    adapter_check(base.adapter)
+    # Summed in fp32 and rounded once, to the base's own 16 bits.
+    model = load_base(base.path, "fp32").to("cpu")
+    fits(model, base)
+    stored = torch.float16 if stored_dtype(base.path) == "float16" else torch.bfloat16
+    merged = PeftModel.from_pretrained(model, base.adapter).merge_and_unload().to(stored)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        merged.save_pretrained(work)
+        load_tokenizer(base.path).save_pretrained(work)
+        write_whole(work / "merged_from.json", json.dumps({"base": base.path, "adapter": str(base.adapter)}) + "\n")
+        readable(work)
+        if not folder.exists():  # another run may have been faster
+            work.rename(folder)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def stored_dtype(path: str) -> str:
+    """The number format that a base's weights are stored in: bfloat16, float16 or float32."""
+    from transformers import AutoConfig
+
+    return str(AutoConfig.from_pretrained(path, trust_remote_code=False).dtype).removeprefix("torch.")
+
+
+def readable(folder: Path) -> None:
+    """Give the files of a folder the rights of ordinary files: temporary folders and safetensors are private."""
+    folder.chmod(0o755)
+    for path in folder.iterdir():
+        path.chmod(0o644)

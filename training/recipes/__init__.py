@@ -1,0 +1,1 @@
+"""The recipes that change weights, one a file, each to be read from top to bottom."""

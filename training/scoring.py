@@ -1,0 +1,130 @@
+"""Log-probabilities of answers: the one place where rows become tensors and a model's logits become numbers.
+
+Logits are computed only for the positions that predict an answer's token: with a vocabulary of 49,152 the head is a
+fifth of the embedded model's work, and a prompt's logits serve nobody.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from .data import Example, Pair
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows as tensors, padded on the right.
+
+    ids, positions: [rows, length]. mask: [rows, length] of 0 and 1, or [rows, 1, length, length] of who sees whom, or
+    None when nothing is padded. predicts: [tokens] indices into the flattened rows, of the positions that predict the
+    answers' tokens. targets: [tokens] those tokens. owner: [tokens] the answer that each belongs to.
+    """
+
+    ids: Tensor
+    mask: Tensor | None
+    positions: Tensor
+    predicts: Tensor
+    targets: Tensor
+    owner: Tensor
+    answers: int
+
+
+def example_batch(examples: Sequence[Example], pad: int, device) -> Batch:
+    """Examples as a batch; answer i is example i's."""
+    length = max(example.length for example in examples)
+    ids = torch.full((len(examples), length), pad)
+    mask = torch.zeros(len(examples), length, dtype=torch.long)
+    predicts, owner = [], []
+    for row, example in enumerate(examples):
+        ids[row, : example.length] = torch.tensor(example.prompt + example.answer)
+        mask[row, : example.length] = 1
+        # the position before a token predicts it; the first token of an empty prompt has none
+        first = max(len(example.prompt), 1)
+        predicts.append(torch.arange(row * length + first - 1, row * length + example.length - 1))
+        owner.append(torch.full((example.length - first,), row))
+    predicts = torch.cat(predicts)
+    return Batch(
+        ids=ids.to(device),
+        mask=None if bool(mask.all()) else mask.to(device),
+        positions=torch.arange(length).expand(len(examples), -1).to(device),
+        predicts=predicts.to(device),
+        targets=ids.flatten()[predicts + 1].to(device),
+        owner=torch.cat(owner).to(device),
+        answers=len(examples),
+    )
+
+
+def pair_batch(pairs: Sequence[Pair], pad: int, device) -> Batch:
+    """Pairs as a batch with the prompt held once; answers 2i and 2i + 1 are pair i's chosen and rejected.
+
+    A row is prompt, chosen, rejected. The rejected answer's positions continue the prompt's, and the mask hides the
+    chosen one from it, so that each answer sees what it would see in a row of its own.
+    """
+    length = max(pair.length for pair in pairs)
+    ids = torch.full((len(pairs), length), pad)
+    positions = torch.zeros(len(pairs), length, dtype=torch.long)
+    # What is padding sees itself only: a row of the softmax without any entry would be NaN.
+    sees = torch.eye(length, dtype=torch.bool).repeat(len(pairs), 1, 1)
+    causal = torch.ones(length, length, dtype=torch.bool).tril()
+    predicts, targets, owner = [], [], []
+    for row, pair in enumerate(pairs):
+        prompt, middle, end = len(pair.prompt), len(pair.prompt) + len(pair.chosen), pair.length
+        ids[row, :end] = torch.tensor(pair.prompt + pair.chosen + pair.rejected)
+        positions[row, :middle] = torch.arange(middle)
+        positions[row, middle:end] = torch.arange(prompt, prompt + len(pair.rejected))
+        sees[row, :end, :end] = causal[:end, :end]
+        sees[row, middle:end, prompt:middle] = False
+        start = row * length
+        for number, (answer, begin) in enumerate(((pair.chosen, prompt), (pair.rejected, middle))):
+            # the last token of the prompt predicts the first of either answer
+            predicts.append(torch.tensor([start + prompt - 1]))
+            predicts.append(torch.arange(start + begin, start + begin + len(answer) - 1))
+            targets.append(torch.tensor(answer))
+            owner.append(torch.full((len(answer),), 2 * row + number))
+    return Batch(
+        ids=ids.to(device),
+        mask=sees[:, None].to(device),
+        positions=positions.to(device),
+        predicts=torch.cat(predicts).to(device),
+        targets=torch.cat(targets).to(device),
+        owner=torch.cat(owner).to(device),
+        answers=2 * len(pairs),
+    )
+
+
+@contextmanager
+def head_only_at(model, positions: Tensor) -> Iterator[None]:
+    """Within it, the head sees only these positions of the flattened rows; logits are [1, positions, vocabulary]."""
+    head = model.get_output_embeddings()
+    handle = head.register_forward_pre_hook(lambda _, given: (given[0].flatten(0, 1)[positions][None],))
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def answer_logits(model, batch: Batch) -> Tensor:
+    """Logits that predict the answers' tokens; [tokens, vocabulary], in the model's number format."""
+    with head_only_at(model, batch.predicts):
+        out = model(input_ids=batch.ids, attention_mask=batch.mask, position_ids=batch.positions, use_cache=False)
+    return out.logits[0]
+
+
+def token_logprobs(logits: Tensor, batch: Batch) -> Tensor:
+    """Log-probability of each answer token; [tokens], fp32."""
+    return -cross_entropy(logits.float(), batch.targets, reduction="none")
+
+
+def answer_sums(values: Tensor, batch: Batch) -> Tensor:
+    """Sums of per-token values over each answer; [answers]."""
+    return torch.zeros(batch.answers, device=values.device).index_add(0, batch.owner, values)
+
+
+def answer_logprobs(model, batch: Batch) -> tuple[Tensor, Tensor]:
+    """(log-probability, number of tokens) of each answer; both [answers]."""
+    logprobs = token_logprobs(answer_logits(model, batch), batch)
+    return answer_sums(logprobs, batch), answer_sums(torch.ones_like(logprobs), batch)

@@ -1,0 +1,149 @@
+"""What the recipes that change weights share before and after their loop: base, rows, samples, what is saved."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import data
+from .config import Tuning
+from .decoding import Decoding, decode, end_tokens
+from .directory import RunDirectory, write_whole
+from .models import BASE_MARK, Base, attach_lora, base_of, fingerprint, load_base, load_tokenizer, merged_base, readable
+
+SAMPLE_TOKENS = 96
+
+
+@dataclass
+class Prepared:
+    """A base that is ready to be tuned, and the rows to tune it on."""
+
+    base: Base
+    path: str  # whose weights are tuned: the base, or base and adapter merged
+    model: object
+    tokenizer: object
+    train: list
+    validation: list
+    identity: dict[str, str]
+
+    @property
+    def pad(self) -> int:
+        """A token for the padding; masked, so any will do."""
+        token = self.tokenizer.pad_token_id
+        return self.tokenizer.eos_token_id if token is None else token
+
+
+def prepare(run: RunDirectory, spec: dict, settings: Tuning, tokenise: Callable) -> Prepared:
+    """Read the rows, then load the base and make it trainable: bad rows are told before seconds go into loading.
+
+    tokenise: `data.examples` or `data.pairs`.
+    """
+    base = base_of(spec)
+    train_file = data.data_file(spec, "train")
+    tokenizer = load_tokenizer(base.path)
+    run.check_stop()
+    rows = {"train": _rows(run, base, tokenizer, settings, train_file, tokenise)}
+    data.need_rows(rows["train"], train_file, "there is nothing to train on. Freeze a dataset with at least one row.")
+    if spec["data"].get("validation"):
+        name = data.data_file(spec, "validation")
+        rows["validation"] = _rows(run, base, tokenizer, settings, name, tokenise)[: settings.validation_rows]
+    run.status(message=f"{len(rows['train'])} rows to train on, {len(rows.get('validation', []))} to validate")
+    run.check_stop()
+    path = merged_base(base, run)
+    run.check_stop()
+    model = load_base(path, settings.precision)
+    if settings.method == "lora":
+        model = attach_lora(model, settings)
+    run.check_stop()
+    identity = {
+        "data.train": hashlib.sha256((run.path / train_file).read_bytes()).hexdigest(),
+        "base": fingerprint(Path(path)) if Path(path).is_dir() else path,
+    }
+    return Prepared(base, path, model, tokenizer, rows["train"], rows.get("validation", []), identity)
+
+
+def _rows(run: RunDirectory, base: Base, tokenizer, settings: Tuning, name: str, tokenise: Callable) -> list:
+    fitting = data.Fitting(settings.max_length)
+    read = list(data.read_rows(run.path, name))
+    made = tokenise(data.ChatTokens(tokenizer, base.path), read, fitting)
+    if words := fitting.words(name, len(read)):
+        run.warn(words)
+    return made
+
+
+# --- Samples ---------------------------------------------------------------------------------------------------------
+
+
+def sample(run: RunDirectory, spec: dict, settings: Tuning, ready: Prepared, stage: str) -> None:
+    """Answer the sample prompts greedily and show them; what an earlier attempt has shown is not shown again."""
+    name = spec["data"].get("samples")
+    if not name or not settings.sample_count:
+        return
+    shown = {event.get("id") for event in run.events() if event.get("type") == "sample" and event["stage"] == stage}
+    rows = [(place, row) for place, row in data.read_rows(run.path, name)][: settings.sample_count]
+    rows = [(place, row) for place, row in rows if row.get("id") not in shown]
+    if not rows:
+        return
+    run.status("sampling", message=f"{len(rows)} answers {stage} the training")
+    tokens = data.ChatTokens(ready.tokenizer, ready.path)
+    messages = [data.prompt_messages(row, place) for place, row in rows]
+    ready.model.eval()
+    answers = decode(
+        ready.model,
+        [tokens.prompt(conversation)[-settings.max_length :] for conversation in messages],
+        Decoding(max_new_tokens=SAMPLE_TOKENS),
+        seeds=[0] * len(rows),
+        ends=end_tokens(ready.model, ready.tokenizer),
+        pad=ready.pad,
+        check_stop=run.check_stop,
+    )
+    for (_, row), conversation, answer in zip(rows, messages, answers):
+        text = ready.tokenizer.decode(answer.tokens, skip_special_tokens=True).strip()
+        run.emit("sample", stage=stage, id=row.get("id"), prompt=conversation[-1]["content"], text=text)
+
+
+# --- What is saved ---------------------------------------------------------------------------------------------------
+
+
+def save(run: RunDirectory, spec: dict, settings: Tuning, ready: Prepared, metrics: dict) -> dict:
+    """Write `adapter/` (or `model/` for a full tuning) with its card; returns what result.json tells of it."""
+    run.status("saving", progress=0.99, eta_seconds=None)
+    name = "adapter" if settings.method == "lora" else "model"
+    work, folder = run.path / f".{name}", run.path / name
+    shutil.rmtree(work, ignore_errors=True)
+    if settings.method == "lora":
+        ready.model.save_pretrained(work, save_embedding_layers=False)
+        mark = {"path": ready.path, "fingerprint": ready.identity["base"]}
+        write_whole(work / BASE_MARK, json.dumps(mark, indent=2) + "\n")
+    else:
+        ready.model.save_pretrained(work)
+        ready.tokenizer.save_pretrained(work)
+    write_whole(work / "README.md", card(spec, settings, ready, metrics))
+    readable(work)
+    shutil.rmtree(folder, ignore_errors=True)
+    work.rename(folder)
+    return {f"{name}_path": str(folder), "base_path": ready.path}
+
+
+def card(spec: dict, settings: Tuning, ready: Prepared, metrics: dict) -> str:
+    """The model card: what was tuned, on what, how, and how it went."""
+    title = spec.get("title") or f"{settings.recipe} of {Path(ready.path).name}"
+    front = ["---", f"base_model: {json.dumps(ready.path)}", f"tags: [{settings.recipe}, {settings.method}]"]
+    front += ["library_name: peft", "---"] if settings.method == "lora" else ["---"]
+    facts = {
+        "Base": f"`{ready.path}`",
+        "Adapter merged into it": f"`{ready.base.adapter}`" if ready.base.adapter else "none",
+        "Recipe": f"{settings.recipe}, {settings.method}",
+        "Dataset": f"`{spec.get('dataset_hash') or 'sha256 of the rows: ' + ready.identity['data.train']}`",
+        "Rows": f"{len(ready.train)} to train on, {len(ready.validation)} to validate",
+    }
+    return "\n".join(
+        [*front, f"# {title}", "", *_table(facts), "", "## Settings", "", *_table(settings.as_dict())]
+        + ["", "## Metrics", "", *_table({name: f"{value:.6g}" for name, value in metrics.items()}), ""]
+    )
+
+
+def _table(rows: dict) -> Iterable[str]:
+    return ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())]
