@@ -28,7 +28,7 @@ class Example:
 
     prompt: list[int]
     answer: list[int]
-    id: object = None
+    id: object
 
     @property
     def length(self) -> int:
@@ -37,12 +37,13 @@ class Example:
 
 @dataclass(frozen=True)
 class Pair:
-    """A prompt with a chosen and a rejected answer, in tokens."""
+    """A prompt with a chosen and a rejected answer, in tokens. characters: of the two answers' texts."""
 
     prompt: list[int]
     chosen: list[int]
     rejected: list[int]
-    id: object = None
+    characters: tuple[int, int]
+    id: object
 
     @property
     def length(self) -> int:
@@ -226,7 +227,7 @@ def examples(tokens: ChatTokens, rows: Iterable[tuple[Place, dict]], fitting: Fi
         answer = tokens.answer(messages[:-1], messages[-1]["content"])
         prompt = fitting.prompt(tokens.prompt(messages[:-1]), len(answer), place.line)
         if prompt is not None:
-            made.append(Example(prompt, answer, row.get("id")))
+            made.append(Example(prompt, answer, row.get("id", place.line)))
     return made
 
 
@@ -241,5 +242,5 @@ def pairs(tokens: ChatTokens, rows: Iterable[tuple[Place, dict]], fitting: Fitti
         chosen, rejected = (tokens.answer(messages, text) for text in texts)
         prompt = fitting.prompt(tokens.prompt(messages), max(len(chosen), len(rejected)), place.line)
         if prompt is not None:
-            made.append(Pair(prompt, chosen, rejected, row.get("id")))
+            made.append(Pair(prompt, chosen, rejected, (len(texts[0]), len(texts[1])), row.get("id", place.line)))
     return made

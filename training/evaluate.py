@@ -1,0 +1,279 @@
+"""The recipe evaluate: measure answers or a model; every number with a bootstrap interval, each row in scores.jsonl."""
+
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from . import data, metrics
+from .config import EvaluateSettings
+from .directory import RunDirectory, to_json, write_whole
+from .metrics import Measured
+
+SCORES = "scores.jsonl"
+GENERAL_TEXT = Path(__file__).parent / "general_text.txt"
+
+
+def evaluate(run: RunDirectory, spec: dict, settings: EvaluateSettings) -> dict:
+    """Run the recipe; returns what result.json is to say, `metrics` as {name: {value, lower, upper, n}}."""
+    suites = {
+        "text-overlap": text_overlap,
+        "perplexity": perplexity,
+        "preference-accuracy": preference_accuracy,
+        "forgetting": forgetting,
+    }
+    return suites[settings.suite](run, spec, settings)
+
+
+def _report(
+    run: RunDirectory, settings: EvaluateSettings, measured: dict[str, Measured], ids: list, notes: list[str] = ()
+) -> dict:
+    """Intervals of the metrics, and scores.jsonl with each row's values."""
+    run.status("evaluating", message="bootstrap intervals")
+    counts = metrics.resamples(len(ids), settings.resamples, settings.seed)
+    found = {}
+    for name, of_metric in measured.items():
+        run.check_stop()
+        found[name] = metrics.interval(of_metric, counts)
+    rows = (
+        {"id": id, **{name: float(of_metric.scores[row]) for name, of_metric in measured.items()}}
+        for row, id in enumerate(ids)
+    )
+    write_whole(run.path / SCORES, "".join(to_json(row) + "\n" for row in rows))
+    for name, values in found.items():
+        run.log("{0:28} {value:10.4f}  [{lower:.4f}, {upper:.4f}]  n {n}".format(name, **values))
+    return {"metrics": found, "steps": len(ids), "rows": len(ids), "notes": list(notes)}
+
+
+# --- Texts against references ----------------------------------------------------------------------------------------
+
+
+def text_overlap(run: RunDirectory, spec: dict, settings: EvaluateSettings) -> dict:
+    """ROUGE, BLEU and chrF of data.predictions, rows `{id, text, references}`; no model is needed.
+
+    data.baseline: rows `{id, text}` of another model; then `differences` tells ours minus theirs on the rows of both.
+    """
+    name = data.data_file(spec, "predictions")
+    rows, without = _predictions(run, name)
+    notes = []
+    if without:
+        notes.append(f"{without} of {without + len(rows)} rows in {name} have no reference and were left out.")
+        run.warn(notes[0])
+    data.need_rows(rows, name, "none has a reference to compare with. Import prompts with references.")
+    if settings.references == "first":
+        rows = [{**row, "references": row["references"][:1]} for row in rows]
+    measured = _overlap(run, rows, 0.05, 0.5)
+    result = _report(run, settings, measured, [row["id"] for row in rows], notes)
+    if spec["data"].get("baseline"):
+        result |= _compared(run, spec, settings, rows, measured, result["notes"])
+    return result
+
+
+def _predictions(run: RunDirectory, name: str) -> tuple[list[dict], int]:
+    """(rows with references, how many had none)."""
+    rows, without = [], 0
+    for place, row in data.read_rows(run.path, name):
+        if "id" not in row or not isinstance(row.get("text"), str):
+            raise place.wrong('a prediction must have an "id" and a "text".')
+        references = row.get("references")
+        if not isinstance(references, list) or not all(isinstance(text, str) for text in references):
+            raise place.wrong('"references" must be a list of texts.')
+        references = [text for text in references if text.strip()]
+        if references:
+            rows.append({**row, "references": references})
+        else:
+            without += 1
+    return rows, without
+
+
+def _overlap(run: RunDirectory, rows: list[dict], start: float, end: float) -> dict[str, Measured]:
+    """All text metrics of the rows, telling progress from start to end."""
+    texts, references = [row["text"] for row in rows], [row["references"] for row in rows]
+    measured = {}
+    for number, (name, metric) in enumerate(metrics.TEXT_OVERLAP.items()):
+        run.check_stop()
+        share = number / len(metrics.TEXT_OVERLAP)
+        run.status("evaluating", progress=start + (end - start) * share, message=f"{name} of {len(rows)} rows")
+        measured[name] = metric(texts, references)
+    return measured
+
+
+def _compared(
+    run: RunDirectory, spec: dict, settings: EvaluateSettings, rows: list[dict], ours: dict[str, Measured], notes: list
+) -> dict:
+    """`differences`: {metric: {value, lower, upper, n, p_value}} of ours minus the baseline's."""
+    name = data.data_file(spec, "baseline")
+    texts = {to_json(row.get("id")): row.get("text") for _, row in data.read_rows(run.path, name)}
+    shared = [number for number, row in enumerate(rows) if isinstance(texts.get(to_json(row["id"])), str)]
+    if not shared:
+        notes.append(f"{name} shares no id with the predictions: nothing was compared.")
+        run.warn(notes[-1])
+        return {"differences": {}, "notes": notes}
+    theirs = _overlap(run, [{**rows[i], "text": texts[to_json(rows[i]["id"])]} for i in shared], 0.55, 0.95)
+    counts = metrics.resamples(len(shared), settings.resamples, settings.seed)
+    differences = {}
+    for metric, measured in ours.items():
+        part = Measured(measured.statistics[shared], measured.value, measured.scores[shared])
+        differences[metric] = metrics.paired_difference(part, theirs[metric], counts)
+    return {"differences": differences, "notes": notes}
+
+
+# --- What a model finds likely ---------------------------------------------------------------------------------------
+
+
+def _each_answer(
+    run: RunDirectory, settings: EvaluateSettings, model, rows: list, batch_of: Callable
+) -> Iterator[tuple[list[int], object]]:
+    """(numbers of the rows, their batch) in batches of like length, telling progress and looking for a stop."""
+    order = sorted(range(len(rows)), key=lambda row: -rows[row].length)
+    for start in range(0, len(order), settings.batch_size):
+        run.check_stop()
+        progress = 0.05 + 0.9 * start / len(order)
+        run.status("evaluating", step=start, max_steps=len(order), progress=progress)
+        numbers = order[start : start + settings.batch_size]
+        yield numbers, batch_of([rows[row] for row in numbers], 0, model.device)
+
+
+def _losses(run: RunDirectory, settings: EvaluateSettings, model, rows: list) -> tuple[list[float], list[int]]:
+    """(negative log-likelihood, tokens) of each example's answer."""
+    import torch
+
+    from .scoring import answer_logprobs, example_batch
+
+    losses, tokens = [0.0] * len(rows), [0] * len(rows)
+    for numbers, batch in _each_answer(run, settings, model, rows, example_batch):
+        with torch.inference_mode():
+            sums, lengths = answer_logprobs(model, batch)
+        for row, loss, length in zip(numbers, (-sums).tolist(), lengths.tolist()):
+            losses[row], tokens[row] = loss, int(length)
+    return losses, tokens
+
+
+def _model(run: RunDirectory, spec: dict, settings: EvaluateSettings):
+    """(base, model with its adapter beside it, tokenizer)."""
+    from .models import base_of, load_policy, load_tokenizer
+
+    base = base_of(spec)
+    tokenizer = load_tokenizer(base.path)
+    run.check_stop()
+    model = load_policy(base, settings.precision)
+    run.check_stop()
+    return base, model, tokenizer
+
+
+def perplexity(run: RunDirectory, spec: dict, settings: EvaluateSettings) -> dict:
+    """How unlikely the model finds given texts: exp of the mean negative log-likelihood a token.
+
+    data.texts: rows `{id, text}` (every token counts) or `{id, messages}` (the last answer's tokens).
+    data.references: rows `{id, messages, references}`: each reference as the answer to the messages.
+    """
+    key = "texts" if "texts" in spec.get("data", {}) else "references"
+    name = data.data_file(spec, key)
+    base, model, tokenizer = _model(run, spec, settings)
+    tokens = data.ChatTokens(tokenizer, base.path) if key == "references" else None
+    fitting, count, rows = data.Fitting(settings.max_length), 0, []
+    for place, row in data.read_rows(run.path, name):
+        count += 1
+        if key == "texts" and isinstance(row.get("text"), str):
+            rows += _text_examples(tokenizer, row["text"], settings.max_length, row.get("id"))
+            continue
+        tokens = tokens or data.ChatTokens(tokenizer, base.path)
+        if key == "texts":
+            rows += data.examples(tokens, [(place, row)], fitting)
+            continue
+        references = [text for text in row.get("references") or [] if isinstance(text, str) and text.strip()]
+        answered = [
+            {"id": row.get("id"), "messages": [*data.prompt_messages(row, place), _assistant(text)]}
+            for text in references
+        ]
+        rows += data.examples(tokens, [(place, one) for one in answered], fitting)
+    if words := fitting.words(name, count):
+        run.warn(words)
+    data.need_rows(rows, name, "there is no text to measure.")
+    losses, lengths = _losses(run, settings, model, rows)
+    measured = {"perplexity": metrics.perplexity_of(losses, lengths)}
+    return {**_report(run, settings, measured, [row.id for row in rows]), "base_path": base.path}
+
+
+def _assistant(text: str) -> dict:
+    return {"role": "assistant", "content": text}
+
+
+def _text_examples(tokenizer, text: str, max_length: int, id: object) -> list[data.Example]:
+    """A plain text as examples without a prompt, in pieces of at most max_length tokens."""
+    ids = tokenizer(text)["input_ids"]
+    pieces = [ids[start : start + max_length] for start in range(0, len(ids), max_length)]
+    return [data.Example([], piece, id) for piece in pieces if len(piece) > 1]
+
+
+def forgetting(run: RunDirectory, spec: dict, settings: EvaluateSettings) -> dict:
+    """Perplexity on a fixed general text of our own; with an adapter also the base's, and how much worse it became.
+
+    A tuned model that forgot general language has a ratio well above 1.
+    """
+    base, model, tokenizer = _model(run, spec, settings)
+    paragraphs = [text.strip() for text in GENERAL_TEXT.read_text(encoding="utf-8").split("\n\n") if text.strip()]
+    rows = [
+        example
+        for number, text in enumerate(paragraphs)
+        for example in _text_examples(tokenizer, text, settings.max_length, number)
+    ]
+    losses, lengths = _losses(run, settings, model, rows)
+    measured = {"perplexity": metrics.perplexity_of(losses, lengths)}
+    if base.adapter:
+        with model.disable_adapter():
+            before, _ = _losses(run, settings, model, rows)
+        measured["base_perplexity"] = metrics.perplexity_of(before, lengths)
+        measured["perplexity_ratio"] = metrics.perplexity_of([a - b for a, b in zip(losses, before)], lengths)
+    return {**_report(run, settings, measured, [row.id for row in rows]), "base_path": base.path}
+
+
+def preference_accuracy(run: RunDirectory, spec: dict, settings: EvaluateSettings) -> dict:
+    """How often the model prefers the chosen answer of data.pairs, rows as for dpo; a tie is half.
+
+    logprob_accuracy: the chosen answer is likelier (log-probability summed over its tokens).
+    With an adapter also implicit_reward_accuracy: the chosen answer gained more likelihood over the base (adapter off)
+    than the rejected one (Rafailov et al. 2023, section 5), its margin in nats, and the base's own accuracy.
+    longer_accuracy: what "the longer text wins" would get, without any model.
+    """
+    name = data.data_file(spec, "pairs")
+    base, model, tokenizer = _model(run, spec, settings)
+    fitting = data.Fitting(settings.max_length)
+    read = list(data.read_rows(run.path, name))
+    pairs = data.pairs(data.ChatTokens(tokenizer, base.path), read, fitting)
+    if words := fitting.words(name, len(read)):
+        run.warn(words)
+    data.need_rows(pairs, name, "there is no pair to measure.")
+    policy, reference = _pair_logprobs(run, settings, model, pairs, with_reference=bool(base.adapter))
+    measured = {"logprob_accuracy": metrics.mean_of([_win(a - b) for a, b in policy])}
+    if reference:
+        margins = [(a - c) - (b - d) for (a, b), (c, d) in zip(policy, reference)]
+        measured["implicit_reward_accuracy"] = metrics.mean_of([_win(margin) for margin in margins])
+        measured["implicit_reward_margin"] = metrics.mean_of(margins)
+        measured["base_logprob_accuracy"] = metrics.mean_of([_win(a - b) for a, b in reference])
+    measured["longer_accuracy"] = metrics.mean_of([_win(a - b) for a, b in (pair.characters for pair in pairs)])
+    return {**_report(run, settings, measured, [pair.id for pair in pairs]), "base_path": base.path}
+
+
+def _win(difference: float) -> float:
+    return 0.5 if difference == 0 or math.isnan(difference) else float(difference > 0)
+
+
+def _pair_logprobs(run: RunDirectory, settings: EvaluateSettings, model, pairs: list, *, with_reference: bool):
+    """Log-probabilities (chosen, rejected) of each pair: by the model, and by the base if wanted (else [])."""
+    import torch
+
+    from .scoring import answer_logprobs, pair_batch
+
+    policy, reference = [(0.0, 0.0)] * len(pairs), [(0.0, 0.0)] * len(pairs) if with_reference else []
+    for numbers, batch in _each_answer(run, settings, model, pairs, pair_batch):
+        with torch.inference_mode():
+            _place(policy, numbers, answer_logprobs(model, batch)[0])
+            if with_reference:
+                with model.disable_adapter():
+                    _place(reference, numbers, answer_logprobs(model, batch)[0])
+    return policy, reference
+
+
+def _place(into: list, numbers: list[int], logprobs) -> None:
+    for row, values in zip(numbers, logprobs.view(-1, 2).tolist()):
+        into[row] = tuple(values)
