@@ -1,4 +1,5 @@
 import uuid
+from pathlib import PurePath
 
 from django.conf import settings
 from django.db import models
@@ -78,6 +79,16 @@ class ModelVersion(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def base_label(self) -> str:
+        """The base as a table shows it: a folder's own name, else the id."""
+        return PurePath(self.base).name if self.kind == self.Kind.LOCAL else self.base
+
+    @property
+    def adapter_label(self) -> str:
+        """The adapter folder's last two names: `adapter` alone says nothing."""
+        return "/".join(PurePath(self.adapter).parts[-2:])
 
     @property
     def generates(self) -> bool:

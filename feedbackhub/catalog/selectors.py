@@ -6,7 +6,7 @@ from feedbackhub.core.errors import NotFound
 from feedbackhub.projects.models import Project
 
 from .model_versions import embedded_model
-from .models import ModelVersion, Output, Prompt
+from .models import ModelVersion, Output, Prompt, Split
 
 NAMES_SHOWN = 20
 TURNS_SEARCHED = 4
@@ -61,3 +61,9 @@ def categories_of(project: Project) -> list[str]:
 def outputs_of(prompt: Prompt) -> QuerySet[Output]:
     """The prompt's outputs, model by model, oldest first."""
     return prompt.outputs.select_related("model").order_by("model__name", "pk")
+
+
+def split_counts(project: Project) -> dict[str, int]:
+    """Split → prompts in it, every split named."""
+    counted = Prompt.objects.filter(project=project).values_list("split").annotate(n=Count("pk")).order_by()
+    return {**dict.fromkeys(Split.values, 0), **dict(counted)}

@@ -1,0 +1,85 @@
+from django import forms
+
+from .decoding import DECODING
+from .models import ModelVersion, Split
+
+KIND_HELP = "Local: weights in a folder of this machine. Hub: an id on the model hub. OpenAI: someone else's server."
+
+
+class PromptFilterForm(forms.Form):
+    """The prompts page's query string."""
+
+    q = forms.CharField(required=False, label="Search", widget=forms.TextInput(attrs={"type": "search"}))
+    split = forms.ChoiceField(choices=[("", "All splits"), *Split.choices], required=False)
+    category = forms.ChoiceField(required=False)
+
+    def __init__(self, *args, categories: list[str], **kwargs):
+        super().__init__(*args, **kwargs)
+        # "=" before the name, so that prompts without a category can be asked for too.
+        named = [("=" + name, name or "(no category)") for name in categories]
+        self.fields["category"].choices = [("", "All categories"), *named]
+
+    def query(self) -> dict:
+        """Arguments of selectors.prompts_of; whatever is not a valid choice filters nothing."""
+        self.is_valid()
+        chosen = self.cleaned_data.get("category") or ""
+        return {
+            "search": self.cleaned_data.get("q") or "",
+            "split": self.cleaned_data.get("split") or "",
+            "category": chosen[1:] if chosen else None,
+        }
+
+
+class ModelForm(forms.Form):
+    """A model version to be registered; the service checks what it names."""
+
+    name = forms.CharField(max_length=120, help_text="How it is called on leaderboards. Raters never see it.")
+    kind = forms.ChoiceField(choices=ModelVersion.Kind.choices, help_text=KIND_HELP)
+    base = forms.CharField(
+        required=False,
+        max_length=500,
+        help_text="Local: a folder with config.json and *.safetensors, or the name of a local model. "
+        "Hub: org/name. OpenAI: the model's name there. Imported: leave empty.",
+    )
+    adapter = forms.CharField(
+        required=False,
+        max_length=500,
+        help_text="A folder with adapter_config.json and adapter_model.safetensors that was trained on this base.",
+    )
+    endpoint = forms.CharField(
+        required=False, max_length=500, help_text="OpenAI only: the URL, like https://api.openai.com/v1"
+    )
+    role = forms.ChoiceField(
+        choices=ModelVersion.Purpose.choices, help_text="A policy answers prompts; a reward model scores answers."
+    )
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        for name, (kind, least, most, what) in DECODING.items():
+            self.fields[f"decoding_{name}"] = _decoding_field(name, kind, least, most, what)
+
+    def source_fields(self) -> list:
+        return [field for field in self if not field.name.startswith("decoding_")]
+
+    def decoding_fields(self) -> list:
+        return [field for field in self if field.name.startswith("decoding_")]
+
+    def decoding(self) -> dict:
+        """The decoding settings that were filled in."""
+        filled = {name: self.cleaned_data[f"decoding_{name}"] for name in DECODING}
+        return {name: value for name, value in filled.items() if value not in (None, "")}
+
+    def service_arguments(self) -> dict:
+        fields = ("name", "kind", "base", "adapter", "endpoint", "role")
+        return {**{name: self.cleaned_data[name] for name in fields}, "decoding": self.decoding()}
+
+
+def _decoding_field(name: str, kind: type, least, most, what: str) -> forms.Field:
+    label = "System prompt" if name == "system" else name.replace("_", " ").capitalize().replace("Top p", "Top-p")
+    common = {"required": False, "label": label, "help_text": what[0].upper() + what[1:] + "."}
+    if kind is str:
+        return forms.CharField(widget=forms.Textarea(attrs={"rows": 3}), strip=False, **common)
+    if kind is int:
+        return forms.IntegerField(min_value=least, max_value=most, **common)
+    widget = forms.NumberInput(attrs={"step": "any"})
+    return forms.FloatField(min_value=least, max_value=most, widget=widget, **common)
