@@ -2,8 +2,8 @@
 
 Started as `python -m training run DIR` would be (tests/stand_in.py). For training recipes, run.json's settings say what
 it does: steps, seconds (a step), checkpoint_every, die_at (kill -9 of itself, once), die_always, fail_at, torn_line_at,
-ignore_sigterm, stubborn_child (a fork that keeps the lock open). Every step it also writes its own process id into
-writers.txt, for the tests that look for a second writer.
+ignore_sigterm, dies_of_sigterm, stubborn_child (a fork that keeps the lock open). Every step it also writes its own
+process id into writers.txt, for the tests that look for a second writer.
 For `generate` it answers each prompt with its own text turned round; a prompt with `[fail]` in it fails the run,
 one with `[once]` does so the first time. For `evaluate` it counts the characters of the texts it is given.
 """
@@ -27,10 +27,14 @@ def emit(**event) -> None:
         file.write(json.dumps({"t": time.time(), **event}) + "\n")
 
 
+def write_whole(path: Path, text: str) -> None:
+    written = path.with_suffix(".tmp")
+    written.write_text(text)
+    written.rename(path)
+
+
 def finish(status: str, code: int, **more) -> None:
-    written = directory / "result.json.tmp"
-    written.write_text(json.dumps({"status": status, **more}))
-    written.rename(directory / "result.json")
+    write_whole(directory / "result.json", json.dumps({"status": status, **more}))
     sys.exit(code)
 
 
@@ -62,7 +66,7 @@ def hold_the_directory() -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         sys.exit(3)
-    signal.signal(signal.SIGTERM, on_sigterm)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL if settings.get("dies_of_sigterm") else on_sigterm)
     os.ftruncate(lock, 0)
     os.pwrite(lock, json.dumps({"pid": os.getpid(), "started": time.time()}).encode(), 0)
     return lock
@@ -91,7 +95,7 @@ def count() -> None:
         emit(type="metric", step=step, values={"loss": 1 / step}, split="train")
         emit(type="status", phase="train", step=step, max_steps=steps, progress=step / steps, eta_seconds=None)
         if step % settings.get("checkpoint_every", 1) == 0 or stopping:
-            checkpoint.write_text(str(step))
+            write_whole(checkpoint, str(step))
         if stopping:
             finish("stopped", 0, steps=step)
         time.sleep(settings.get("seconds", 0.01))
@@ -106,9 +110,9 @@ def generate() -> None:
         text = row["messages"][-1]["content"]
         if "[fail]" in text or ("[once]" in text and once("failed")):
             fail("out_of_memory", "The model does not fit into memory.")
-        answer = {"id": row["id"], "text": f"{text[::-1]} {k}", "tokens": len(text), "latency_ms": 12.5}
+        answer = {"id": row["id"], "index": k, "text": f"{text[::-1]} {k}", "tokens": len(text), "latency_ms": 12.5}
         with path.open("a") as file:
-            file.write(json.dumps({**answer, "finish_reason": "eos", "seed": spec["seed"] + k}) + "\n")
+            file.write(json.dumps({**answer, "finish_reason": "stop", "seed": spec["seed"] + k}) + "\n")
         emit(type="status", phase="generate", progress=(index + 1) / len(wanted))
         if stopping:
             finish("stopped", 0)

@@ -170,7 +170,8 @@ def _prompt_rows(prompts: Iterable[Prompt]) -> Iterator[dict]:
 def generation_store(*, run: Run) -> int:
     """Store the outputs that an ended run has written, and see how its generation stands; returns how many are new.
 
-    What a stopped or failed run wrote is kept too. An output is known by run and row number: storing twice stores once.
+    What a stopped or failed run wrote is kept too. An output is known by run, prompt and which answer to that prompt it
+    is: storing twice stores once.
     """
     path = run.directory / OUTPUTS_FILE
     new = 0
@@ -183,34 +184,36 @@ def generation_store(*, run: Run) -> int:
 
 
 @transaction.atomic
-def _chunk_store(run: Run, chunk: list[tuple[int, dict]]) -> int:
+def _chunk_store(run: Run, chunk: list[dict]) -> int:
     part = GenerationRun.objects.select_for_update(of=("self",)).select_related("generation__project", "model")
     part = part.get(run=run)
-    keys = {index: f"run:{run.pk}:{index}" for index, _ in chunk}
-    known = set(
-        Output.objects.filter(model=part.model, content_key__in=keys.values()).values_list("content_key", flat=True)
-    )
-    prompts = Prompt.objects.in_bulk({row["id"] for _, row in chunk})
+    prompts = Prompt.objects.in_bulk({row["id"] for row in chunk})
+    known = Output.objects.filter(model=part.model, prompt__in=prompts, content_key__startswith=f"run:{run.pk}:")
+    known = set(known.values_list("prompt", "content_key"))
     outputs = Output.objects.bulk_create(
         Output(
             prompt=prompts[row["id"]],
             model=part.model,
             parts=text_parts(row["text"].replace("\x00", "")),
-            content_key=keys[index],
+            content_key=_content_key(run, row),
             decoding=run.spec["settings"],
             seed=row.get("seed"),
             tokens=row.get("tokens"),
             latency_ms=row.get("latency_ms"),
             finish_reason=row.get("finish_reason") or "",
         )
-        for index, row in chunk
-        if keys[index] not in known and row["id"] in prompts
+        for row in chunk
+        if row["id"] in prompts and (row["id"], _content_key(run, row)) not in known
     )
     part.stored += len(outputs)
     part.save(update_fields=["stored"])
     if tracing.enabled():
         tracing.runs_traced(project=part.generation.project, runs=[_trace(output) for output in outputs])
     return len(outputs)
+
+
+def _content_key(run: Run, row: dict) -> str:
+    return f"run:{run.pk}:{row['index']}"
 
 
 def _trace(output: Output) -> FeedbackRun:

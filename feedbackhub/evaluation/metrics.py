@@ -18,6 +18,10 @@ METRICS = {
     "bleu": Metric("BLEU", True, "Word sequences up to four shared with the references, over the corpus (0 to 100)."),
     "chrf": Metric("chrF", True, "Character sequences shared with the references, over the corpus (0 to 100)."),
     "perplexity": Metric("Perplexity", False, "How surprised the model is by each token; lower is better."),
+    "base_perplexity": Metric("Perplexity of the base", False, "The same text, with the adapter switched off."),
+    "perplexity_ratio": Metric(
+        "Perplexity ratio", False, "Tuned over base: 1 is unchanged, above 1 it forgot.", digits=3
+    ),
 }
 
 

@@ -104,9 +104,8 @@ def _cell(name: str, model: ModelVersion, models: list[ModelVersion], results: d
     against = results.get((name, baseline.pk)) if baseline else None
     if against is None:
         return Cell(result, baseline, None)
-    found = paired[model.pk].get(name) or {}
-    difference = _difference(name, result.value - against.value, found.get("lower"), found.get("upper"))
-    return Cell(result, baseline, difference)
+    found = paired[model.pk].get(name) or {"value": result.value - against.value}
+    return Cell(result, baseline, _difference(name, found["value"], found.get("lower"), found.get("upper")))
 
 
 def _difference(name: str, value: float, lower: float | None, upper: float | None) -> Difference:

@@ -167,6 +167,7 @@ def evaluation_store(*, run: Run) -> None:
             (
                 Result(evaluation=evaluation, model_id=part.model_id, metric=name, **_measure(measured))
                 for name, measured in (run.result or {}).get("metrics", {}).items()
+                if measured["value"] is not None  # an infinite perplexity is no number
             ),
             update_conflicts=True,
             unique_fields=["evaluation", "model", "metric"],
@@ -227,6 +228,6 @@ def sweep() -> None:
         evaluation_store(run=part.run)
 
 
-def _measure(measured: dict | float) -> dict:
+def _measure(measured: dict) -> dict:
     """A metric of result.json, `{value, lower, upper, n}`, as a row's fields."""
     return {name: measured.get(name) for name in ("value", "lower", "upper", "n")}

@@ -141,21 +141,18 @@ def result_discard(directory: Path) -> None:
     (directory / "result.json").unlink(missing_ok=True)
 
 
-def rows_read(path: Path) -> Iterator[tuple[int, dict]]:
-    """(number from 0, object) for every line of a .jsonl file that a run wrote.
-
-    What a killed process left of a line is passed over; the number counts it all the same.
-    """
+def rows_read(path: Path) -> Iterator[dict]:
+    """The object of each line of a .jsonl file that a run wrote; what a kill has left of a line is passed over."""
     with path.open(encoding="utf-8", errors="replace") as file:
-        for number, line in enumerate(file):
+        for number, line in enumerate(file, start=1):
             try:
                 row = json.loads(line, parse_constant=lambda name: None)
             except ValueError:
                 row = None
             if isinstance(row, dict):
-                yield number, row
+                yield row
             else:
-                log.warning("%s, line %s is no JSON object: passed over", path, number + 1)
+                log.warning("%s, line %s is no JSON object: passed over", path, number)
 
 
 def log_tail(directory: Path, lines: int) -> str:

@@ -46,7 +46,7 @@ def test_every_model_answers_every_prompt_n_times(generate, model_of, prompts):
     assert Output.objects.count() == 4 * 2 * 2
     output = Output.objects.get(model=models[0], prompt=prompts[0], content_key__endswith=":1")
     assert (output.text, output.tokens, output.latency_ms, output.seed) == ("tlas 1", 4, 12.5, 8)
-    assert (output.finish_reason, output.decoding) == ("eos", {"temperature": 0.5, "n": 2})
+    assert (output.finish_reason, output.decoding) == ("stop", {"temperature": 0.5, "n": 2})
     progress = services.generation_progress(generation)
     assert (progress["progress"], progress["stored"], progress["expected"]) == (1.0, 16, 16)
     assert [model["state"] for model in progress["models"]] == ["completed", "completed"]

@@ -11,6 +11,7 @@ from feedbackhub.runs.directory import lock_holder, lock_is_held
 from feedbackhub.runs.models import Run
 from feedbackhub.runs.services import run_queue, run_stop, run_supervise, sweep
 
+BEFORE = "interrupted before it could write a checkpoint"
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
@@ -91,9 +92,10 @@ def test_one_that_does_not_heed_is_killed_after_the_grace(run_of, settings):
     assert not lock_is_held(run.directory)
 
 
-def test_an_interruption_nobody_asked_for_leaves_the_run_waiting(run_of, queue):
+@pytest.mark.parametrize(("settings_of_it", "outcome"), [({}, "interrupted"), ({"dies_of_sigterm": True}, BEFORE)])
+def test_an_interruption_nobody_asked_for_leaves_the_run_waiting(run_of, queue, settings_of_it, outcome):
     """The machine goes down: `manage.py up` stops the training process, and the next start must resume."""
-    run = run_of(steps=20, seconds=0.05)
+    run = run_of(steps=20, seconds=0.05, **settings_of_it)
     run_queue(run=run)
     sent = []
 
@@ -104,7 +106,7 @@ def test_an_interruption_nobody_asked_for_leaves_the_run_waiting(run_of, queue):
     assert run_supervise(run_id=run.pk, on_event=interrupt) is None
     run.refresh_from_db()
     assert (run.state, run.lease_token, run.crashes) == ("queued", None, 0)
-    assert run.attempt_rows.get().outcome == "interrupted"
+    assert run.attempt_rows.get().outcome == outcome
     import django_rq
 
     django_rq.get_connection("training").flushall()

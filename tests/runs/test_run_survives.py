@@ -120,7 +120,8 @@ def test_supervisor_and_training_process_both_killed(run_of, supervisor_process)
     wait_until(lambda: Run.objects.get(pk=run.pk).lease_expires_at.timestamp() < time.time())
     run = run_supervise(run_id=run.pk)
     assert (run.state, run.attempts) == ("completed", 2)
-    assert [step for _, step in writers(run)] == list(range(1, 21))
+    assert sorted({step for _, step in writers(run)}) == list(range(1, 21))
+    assert len(writers(run)) <= 21, "at most the step that the kill cut off was done again"
     assert_stored_once(run)
 
 
