@@ -5,6 +5,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 
 from feedbackhub.catalog.models import ModelVersion
+from feedbackhub.catalog.selectors import models_of
 from feedbackhub.catalog.services import model_by_name
 from feedbackhub.projects.access import READ_REPORTS
 from feedbackhub.projects.pages import project_page
@@ -28,11 +29,13 @@ def leaderboard(request: HttpRequest) -> HttpResponse:
         return JsonResponse(board)
     if request.GET.get("as") == "csv":
         return _csv(board, request.project.slug)
+    elo = {} if chosen["method"] == "elo" else _elo(request, chosen["category"])
     context = {
         **chosen,
         "board": board,
+        "rows": _rows(request, board, elo),
         "categories": selectors.categories(request.project),
-        "elo": {} if chosen["method"] == "elo" else _elo(request, chosen["category"]),
+        "elo": elo,
         "chart": _chart(board),
         "heatmap": _heatmap(board),
     }
@@ -44,6 +47,20 @@ def _elo(request: HttpRequest, category: str | None) -> dict[str, float]:
     """Online Elo beside the ratings: model → rating."""
     board = selectors.board(project=request.project, method="elo", category=category)
     return {row["model"]: row["rating"] for row in board["rows"]}
+
+
+def _rows(request: HttpRequest, board: dict, elo: dict[str, float]) -> list[dict]:
+    """The board's rows with what the table needs beside them: the model's id, online Elo, the status in words."""
+    ids = dict(models_of(request.project).values_list("name", "pk"))
+    return [
+        {
+            **row,
+            "model_id": ids[row["model"]],
+            "elo": elo.get(row["model"]),
+            "status_words": row["status"].replace("_", " "),
+        }
+        for row in board["rows"]
+    ]
 
 
 def _chart(board: dict) -> dict:
