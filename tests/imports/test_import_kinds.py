@@ -16,7 +16,13 @@ def test_prompts_with_all_their_fields(imported):
     report = imported(
         "prompts",
         [
-            {"prompt": "Why is the sky blue?", "references": ["Rayleigh."], "category": "why", "split": "test", "id": 0},
+            {
+                "prompt": "Why is the sky blue?",
+                "references": ["Rayleigh."],
+                "category": "why",
+                "split": "test",
+                "id": 0,
+            },
             {"messages": [{"role": "system", "content": "Brief."}, {"role": "user", "content": "And red?"}], "x": 1},
             {"prompt": "Plain", "split": None, "references": None, "category": ""},
         ],
@@ -115,7 +121,8 @@ def test_the_winner_of_a_vote(imported, winner, tiers, none_acceptable):
 
 
 @pytest.mark.parametrize(
-    "timestamp", [1704067200, 1704067200.0, "1704067200", "2024-01-01T00:00:00Z", "2024-01-01T01:00:00+01:00", "2024-01-01"]
+    "timestamp",
+    [1704067200, 1704067200.0, "1704067200", "2024-01-01T00:00:00Z", "2024-01-01T01:00:00+01:00", "2024-01-01"],
 )
 def test_moments_of_votes(imported, timestamp):
     imported("votes", [{"model_a": "a", "model_b": "b", "winner": "tie", "timestamp": timestamp}])
@@ -131,7 +138,14 @@ def test_votes_without_a_moment_are_in_the_order_of_their_lines(imported):
 
 
 def test_votes_with_prompt_and_texts_keep_them_and_their_lengths(imported):
-    line = {"model_a": "a", "model_b": "b", "winner": "model_a", "prompt": "Why?", "output_a": "So.", "output_b": "Thus."}
+    line = {
+        "model_a": "a",
+        "model_b": "b",
+        "winner": "model_a",
+        "prompt": "Why?",
+        "output_a": "So.",
+        "output_b": "Thus.",
+    }
     report = imported("votes", [{**line, "split": "test", "chars_b": 99}])
     assert report.created == {"prompts": 1, "models": 2, "outputs": 2, "votes": 1}
     vote = Judgment.objects.get()

@@ -33,7 +33,11 @@ REJECTED = [
     ("outputs", {"prompt": "x", "outputs": []}, "outputs must be a list with at least one {model, text}"),
     ("outputs", {"prompt": "x", "outputs": ["a"]}, 'outputs 1 must be {model, text}, not "a"'),
     ("outputs", {"prompt": "x", "outputs": [{"text": "t"}]}, "outputs 1: model is missing"),
-    ("outputs", {"prompt": "x", "outputs": [{"model": "m", "text": "t"}, {"model": "m"}]}, "outputs 2: text is missing"),
+    (
+        "outputs",
+        {"prompt": "x", "outputs": [{"model": "m", "text": "t"}, {"model": "m"}]},
+        "outputs 2: text is missing",
+    ),
     ("outputs", {"prompt": "x", "outputs": [{"model": "m", "text": ""}]}, "outputs 1: text is empty"),
     ("outputs", {"prompt": "x", "outputs": [{"model": "m" * 121, "text": "t"}]}, "model is longer than 120 characters"),
     ("votes", {"model_a": "a", "winner": "tie"}, "model_b is missing"),
@@ -55,7 +59,11 @@ REJECTED = [
     ("preferences", {"prompt": "x", "rejected": "b"}, "chosen is missing"),
     ("preferences", {"prompt": "x", "chosen": "b", "rejected": " "}, "rejected is empty"),
     ("preferences", {"prompt": "x", "chosen": "b", "rejected": " b\n"}, "chosen and rejected are the same text"),
-    ("preferences", {"prompt": "x", "chosen": 1, "rejected": "b"}, "chosen must be a text or a list of messages, not 1"),
+    (
+        "preferences",
+        {"prompt": "x", "chosen": 1, "rejected": "b"},
+        "chosen must be a text or a list of messages, not 1",
+    ),
     ("preferences", {**PAIR, "chosen": USER}, "chosen: the last message must be the assistant's"),
     ("preferences", {**PAIR, "chosen_model": "m" * 121}, "chosen_model is longer than 120 characters"),
 ]
