@@ -12,6 +12,9 @@ from .metrics import METRICS, Metric, metric_of
 from .models import Evaluation, Result
 from .services import baseline_of
 
+# A bootstrap of fewer rows is too sure of itself: its intervals come out too narrow.
+ROWS_FOR_A_VERDICT = 20
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -20,7 +23,7 @@ class Difference:
     value: float
     lower: float | None
     upper: float | None
-    verdict: str  # better, worse, no difference, or "" without an interval
+    verdict: str  # better, worse, no difference, too few rows, or "" without an interval
 
 
 @dataclass(frozen=True)
@@ -105,12 +108,19 @@ def _cell(name: str, model: ModelVersion, models: list[ModelVersion], results: d
     if against is None:
         return Cell(result, baseline, None)
     found = paired[model.pk].get(name) or {"value": result.value - against.value}
-    return Cell(result, baseline, _difference(name, found["value"], found.get("lower"), found.get("upper")))
+    return Cell(result, baseline, _difference(name, found))
 
 
-def _difference(name: str, value: float, lower: float | None, upper: float | None) -> Difference:
-    verdict = ""
-    if lower is not None and upper is not None:
-        better = metric_of(name).higher_is_better
-        verdict = "no difference" if lower <= 0 <= upper else "better" if (lower > 0) == better else "worse"
-    return Difference(value, lower, upper, verdict)
+def _difference(name: str, found: dict) -> Difference:
+    """`found`: {value, lower, upper, n}, resampled in pairs; only {value} where it was not."""
+    lower, upper = found.get("lower"), found.get("upper")
+    better = metric_of(name).higher_is_better
+    if lower is None or upper is None:
+        verdict = ""
+    elif found["n"] < ROWS_FOR_A_VERDICT:
+        verdict = "too few rows"
+    elif lower <= 0 <= upper:
+        verdict = "no difference"
+    else:
+        verdict = "better" if (lower > 0) == better else "worse"
+    return Difference(found["value"], lower, upper, verdict)

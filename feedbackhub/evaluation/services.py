@@ -131,7 +131,7 @@ def _data(suite: str, model: ModelVersion, models: list[ModelVersion], prompts: 
         return {}, {}
     if suite == Suite.PERPLEXITY:
         rows = (
-            {"id": prompt.pk, "messages": chat(prompt.messages), "references": _references(prompt)}
+            {"id": prompt.pk, "messages": _conversation(model, prompt), "references": _references(prompt)}
             for prompt in prompts
         )
         return {"references": REFERENCES}, {REFERENCES: rows}
@@ -139,6 +139,14 @@ def _data(suite: str, model: ModelVersion, models: list[ModelVersion], prompts: 
     if baseline := baseline_of(model, models):
         data["baseline"], files[BASELINE] = BASELINE, _answers(baseline, prompts)
     return data, files
+
+
+def _conversation(model: ModelVersion, prompt: Prompt) -> list[dict]:
+    """The prompt as the model version is asked it: behind its system prompt, unless the prompt has one of its own."""
+    messages, system = chat(prompt.messages), model.decoding.get("system")
+    if system and messages[0]["role"] != "system":
+        return [{"role": "system", "content": system}, *messages]
+    return messages
 
 
 def baseline_of(model: ModelVersion, models: list[ModelVersion]) -> ModelVersion | None:

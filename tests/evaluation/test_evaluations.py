@@ -118,6 +118,14 @@ def test_perplexity_gets_the_references_and_the_model(measure, parent, prompts):
     }
 
 
+def test_perplexity_is_measured_behind_the_system_prompt(measure, project, parent, prompts):
+    terse = model_create(
+        project=project, name="terse", kind="local", base=parent.base, decoding={"system": "Be brief."}
+    )
+    row = rows(measure([terse], suite="perplexity"), terse, "references.jsonl")[0]
+    assert row["messages"][0] == {"role": "system", "content": "Be brief."}
+
+
 def test_forgetting_needs_no_prompt(measure, parent):
     evaluation = measure([parent], suite="forgetting")
     assert (evaluation.status, evaluation.prompts, evaluation.results.count()) == ("done", [], 1)
