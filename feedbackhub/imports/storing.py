@@ -155,6 +155,7 @@ def votes_store(batch: Batch, lines: list[tuple[int, VoteLine]]) -> None:
                 payload_digest=outcome,
                 items=items,
                 prompt=prompt,
+                question=vote.question_id or "",
                 judge=vote.judge,
                 category=vote.category or (prompt.category if prompt else ""),
                 occurred_at=vote.occurred_at or batch.received_at,
