@@ -50,7 +50,6 @@ class Assignment(models.Model):
     ordinal = models.PositiveSmallIntegerField()
     state = models.CharField(max_length=6, choices=State.choices, default=State.OPEN)
     rater = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="assignments")
-    shown = models.JSONField(default=list, help_text="Output ids in the order drawn for this rater.")
     leased_at = models.DateTimeField(null=True)
     lease_expires_at = models.DateTimeField(null=True)
     # Copies of the task's, which never change apart from priority (task_priority_set writes both):
@@ -75,11 +74,29 @@ class Assignment(models.Model):
                 fields=["project", "-priority", "task"], condition=models.Q(state="open"), name="open_assignments"
             ),
             models.Index(fields=["lease_expires_at"], condition=models.Q(state="leased"), name="leased_assignments"),
-            models.Index(fields=["rater", "state"], name="assignments_of_a_rater"),
+            models.Index(fields=["rater", "project", "state"], name="assignments_of_a_rater"),
         ]
 
     def __str__(self) -> str:
         return f"assignment {self.ordinal} of {self.task} ({self.state})"
+
+
+class Serving(models.Model):
+    """A task as it was put before a rater. It outlives the lease: a late judgment is held against it."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="+")
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="servings")
+    rater = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="servings")
+    shown = models.JSONField(help_text="Output ids in the order drawn for this rater; the same whenever it is served.")
+    release_reason = models.CharField(max_length=200, blank=True, help_text="Why the rater last gave it back.")
+    served_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["task", "rater"], name="a_rater_sees_one_order")]
+        indexes = [models.Index(fields=["project", "rater", "-id"], name="servings_of_a_rater")]
+
+    def __str__(self) -> str:
+        return f"{self.task} as {self.rater} sees it"
 
 
 class Skip(models.Model):
@@ -120,6 +137,7 @@ class Judgment(models.Model):
     prompt = models.ForeignKey(Prompt, on_delete=models.PROTECT, null=True, related_name="judgments")
     rater = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="judgments")
     judge = models.CharField(max_length=200, blank=True, help_text="Who judged, in an imported judgment.")
+    question = models.CharField(max_length=200, blank=True, help_text="An imported vote's question, by its id.")
     category = models.CharField(max_length=80, blank=True, help_text="The prompt's, or the imported vote's own.")
     key = models.UUIDField(null=True, help_text="The client's key: sending twice makes one.")
     import_key = models.CharField(max_length=64, null=True, help_text="An imported judgment's identity, a digest.")

@@ -1,2 +1,42 @@
+"""The room's writes, gathered for those above. Each subject has its own file."""
+
+from .importing import ImportedItem, ImportedJudgment, judgments_import
+from .judgments import Recorded, judgment_record, judgment_undo
+from .leases import (
+    Lease,
+    lease_held,
+    leases_reclaim,
+    task_next,
+    task_priority_set,
+    task_release,
+    task_skip,
+)
+from .tally import tallies_check, tallies_rebuild
+from .tasks import TasksCreated, tasks_create, tasks_preview
+
+__all__ = [
+    "ImportedItem",
+    "ImportedJudgment",
+    "Lease",
+    "Recorded",
+    "TasksCreated",
+    "judgment_record",
+    "judgment_undo",
+    "judgments_import",
+    "lease_held",
+    "leases_reclaim",
+    "sweep",
+    "tallies_check",
+    "tallies_rebuild",
+    "task_next",
+    "task_priority_set",
+    "task_release",
+    "task_skip",
+    "tasks_create",
+    "tasks_preview",
+]
+
+
 def sweep() -> None:
-    """Nothing queued here yet."""
+    """Open what expired leases hold, also in projects where nobody asks for a task."""
+    leases_reclaim()

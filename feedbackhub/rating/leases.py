@@ -1,0 +1,229 @@
+"""Who may judge what now: the next task, leases that end, skips.
+
+A task has as many assignments as it wants judgments, so a judgment more than wanted has nowhere to go. Requests of one
+rater wait for each other; requests of several pass each other by (FOR UPDATE SKIP LOCKED; SQLite's immediate
+transactions have only one writer).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from secrets import SystemRandom
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.utils import timezone
+
+from feedbackhub.accounts.models import User
+from feedbackhub.catalog.models import Output
+from feedbackhub.core.errors import DomainError
+from feedbackhub.projects.models import Project
+
+from .models import Assignment, Judgment, Serving, Skip, Task, TaskOutput
+
+State = Assignment.State
+NOBODYS = {"state": State.OPEN, "rater": None, "leased_at": None, "lease_expires_at": None}
+_random = SystemRandom()
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A task that a rater holds: `outputs` in the order that this rater is shown."""
+
+    assignment: Assignment
+    task: Task
+    outputs: list[Output]
+
+    @property
+    def lease_expires_at(self) -> datetime:
+        return self.assignment.lease_expires_at
+
+
+def lease_end(now: datetime) -> datetime:
+    return now + timedelta(seconds=settings.LEASE_SECONDS)
+
+
+def rater_hold(rater: User) -> None:
+    """Let one write of this rater happen at a time, within the caller's transaction."""
+    if connection.features.has_select_for_update:
+        User.objects.select_for_update(no_key=True).filter(pk=rater.pk).values_list("pk").get()
+
+
+def task_next(*, project: Project, rater: User, after: int | None = None) -> Lease | None:
+    """The task that this rater holds (the oldest), else the next one, leased; None when nothing is left for them.
+
+    after: a task of theirs: the one that they hold after it, else one more leased, until they hold
+    LEASES_HELD_AT_MOST; then the newest other one. Nobody gets a task that they have judged or skipped.
+    """
+    now = timezone.now()
+    if after is None:
+        held = _held(project, rater).first()
+        if held is not None and held.lease_expires_at > now:
+            return _lease_of(held)
+    with transaction.atomic():
+        rater_hold(rater)
+        held = list(_held(project, rater))
+        assignment = _held_already(held, after)
+        if assignment is not None:
+            _renew(assignment, now)
+        elif len(held) < settings.LEASES_HELD_AT_MOST:
+            leases_reclaim(project=project, now=now)
+            assignment = _take(project, rater, now)
+        return _lease_of(assignment) if assignment else None
+
+
+def lease_held(*, rater: User, task: Task) -> Lease | None:
+    """The rater's lease on this very task."""
+    assignment = _leased().filter(rater=rater, task=task).first()
+    return _lease_of(assignment) if assignment else None
+
+
+def _leased() -> QuerySet[Assignment]:
+    return Assignment.objects.filter(state=State.LEASED).select_related("task__prompt", "task__project")
+
+
+def _held(project: Project, rater: User) -> QuerySet[Assignment]:
+    return _leased().filter(rater=rater, project=project).order_by("leased_at", "pk")
+
+
+def _held_already(held: list[Assignment], after: int | None) -> Assignment | None:
+    """What of the held ones (oldest first) to give; None to lease one more, if more may be held."""
+    if after is None:
+        return held[0] if held else None
+    tasks = [assignment.task_id for assignment in held]
+    following = held[tasks.index(after) + 1 :] if after in tasks else held
+    if following:
+        return following[0]
+    if len(held) >= settings.LEASES_HELD_AT_MOST:
+        return next((assignment for assignment in reversed(held) if assignment.task_id != after), None)
+    return None
+
+
+def _renew(assignment: Assignment, now: datetime) -> None:
+    """An expired lease that nobody took in the meantime begins again."""
+    if assignment.lease_expires_at <= now:
+        assignment.lease_expires_at = lease_end(now)
+        assignment.save(update_fields=["lease_expires_at"])
+
+
+def _lease_of(assignment: Assignment) -> Lease:
+    shown = Serving.objects.values_list("shown", flat=True).get(task=assignment.task_id, rater=assignment.rater_id)
+    outputs = Output.objects.in_bulk(shown)
+    return Lease(assignment, assignment.task, [outputs[pk] for pk in shown])
+
+
+# --- Leasing ------------------------------------------------------------------------------------------------------
+
+
+def _take(project: Project, rater: User, now: datetime) -> Assignment | None:
+    """Lease the first open assignment in line for this rater."""
+    for candidates in _lines(project, rater):
+        candidates = candidates.select_for_update(skip_locked=True, of=("self",))
+        while (assignment := candidates.select_related("task__prompt", "task__project").first()) is not None:
+            lease = {"state": State.LEASED, "rater": rater, "leased_at": now, "lease_expires_at": lease_end(now)}
+            # The state in the condition is the last word, should a database not have kept others away.
+            if Assignment.objects.filter(pk=assignment.pk, state=State.OPEN).update(**lease):
+                for name, value in lease.items():
+                    setattr(assignment, name, value)
+                _serve(assignment, now)
+                return assignment
+    return None
+
+
+def open_to(project: Project, rater: User) -> QuerySet[Assignment]:
+    """Open assignments of tasks that this rater neither has, judged nor skipped, first in line first."""
+    same = {"task": OuterRef("task"), "rater": rater}
+    return Assignment.objects.filter(
+        ~Exists(Assignment.objects.filter(**same)),
+        ~Exists(Skip.objects.filter(**same)),
+        ~Exists(Judgment.objects.filter(**same, counted=False)),
+        project=project,
+        state=State.OPEN,
+    ).order_by("-priority", "task_id")
+
+
+def _lines(project: Project, rater: User) -> Iterator[QuerySet[Assignment]]:
+    """Where to look for the next task: what is more urgent, what comes after this rater's latest, and then anywhere.
+
+    A task that wants several judgments stays open behind a rater who judged it. Whoever has judged many would walk past
+    all of them each time; so the search goes on where it ended.
+    """
+    line = open_to(project, rater)
+    latest = Serving.objects.filter(project=project, rater=rater).select_related("task").order_by("-id").first()
+    if latest is not None:
+        yield line.filter(priority__gt=latest.task.priority)
+        yield line.filter(priority=latest.task.priority, task_id__gt=latest.task_id)
+    yield line
+
+
+def _serve(assignment: Assignment, now: datetime) -> None:
+    """Draw the order for this rater, if they have not been served the task before."""
+    if Serving.objects.filter(task=assignment.task_id, rater=assignment.rater_id).exists():
+        return
+    outputs = TaskOutput.objects.filter(task=assignment.task_id).order_by("output_id")
+    shown = list(outputs.values_list("output_id", flat=True))
+    _random.shuffle(shown)
+    Serving.objects.create(
+        project_id=assignment.project_id,
+        task_id=assignment.task_id,
+        rater_id=assignment.rater_id,
+        shown=shown,
+        served_at=now,
+    )
+
+
+# --- Giving back --------------------------------------------------------------------------------------------------
+
+
+def leases_reclaim(*, project: Project | None = None, now: datetime | None = None) -> int:
+    """Open what expired leases hold, of one project or of all; returns how many. The judgment may still come."""
+    expired = Assignment.objects.filter(state=State.LEASED, lease_expires_at__lte=now or timezone.now())
+    if project is not None:
+        expired = expired.filter(project=project)
+    if connection.features.has_select_for_update:
+        # A row that is just being judged is left alone, and no two reclaims wait for each other.
+        locked = expired.select_for_update(skip_locked=True).values("pk")
+        expired = Assignment.objects.filter(pk__in=locked)
+    return expired.update(**NOBODYS)
+
+
+@transaction.atomic
+def task_skip(*, rater: User, task: Task, reason: str = "") -> None:
+    """Put a task away for good: it goes back to the others. Skipping twice is skipping once."""
+    rater_hold(rater)
+    _judged_refuse(rater, task, "skip")
+    Assignment.objects.filter(task=task, rater=rater, state=State.LEASED).update(**NOBODYS)
+    Skip.objects.get_or_create(task=task, rater=rater, defaults={"reason": _reason(reason)})
+
+
+@transaction.atomic
+def task_release(*, rater: User, task: Task, reason: str = "") -> None:
+    """Give a task back for anyone, oneself included. Nothing happens where one does not hold it."""
+    rater_hold(rater)
+    _judged_refuse(rater, task, "release")
+    if Assignment.objects.filter(task=task, rater=rater, state=State.LEASED).update(**NOBODYS):
+        Serving.objects.filter(task=task, rater=rater).update(release_reason=_reason(reason))
+
+
+def _judged_refuse(rater: User, task: Task, verb: str) -> None:
+    if Assignment.objects.filter(task=task, rater=rater, state=State.DONE).exists():
+        message = f"You have judged task {task.pk}; undo the judgment first if you want to {verb} it."
+        raise DomainError(message, code="judged_already", status=409)
+
+
+def _reason(reason: str) -> str:
+    if len(reason) > 200:
+        message = "reason must be a text of at most 200 characters."
+        raise DomainError(message, fields={"reason": message})
+    return reason.replace("\x00", "")
+
+
+@transaction.atomic
+def task_priority_set(*, task: Task, priority: int) -> None:
+    """Tasks of higher priority are served first. From -1,000,000 to 1,000,000."""
+    if not -1_000_000 <= priority <= 1_000_000:
+        message = f"priority {priority} must be from -1,000,000 to 1,000,000."
+        raise DomainError(message, fields={"priority": message})
+    Task.objects.filter(pk=task.pk).update(priority=priority)
+    Assignment.objects.filter(Q(task=task) & ~Q(state=State.DONE)).update(priority=priority)

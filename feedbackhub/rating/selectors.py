@@ -1,0 +1,203 @@
+"""Reads of tasks, judgments and tallies that pages and API share."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+
+from django.db.models import Count, F, Q, QuerySet
+
+from feedbackhub.accounts.models import User
+from feedbackhub.catalog.models import ModelVersion
+from feedbackhub.projects.models import Project, TaskKind
+from feedbackhub.stats import agreement as statistics
+
+from .leases import open_to
+from .models import Assignment, Judgment, JudgmentItem, PairTally, RankingTally, Task
+from .tally import COMPARED, OUTCOMES
+
+LEFT_AT_MOST = 1000
+# A preference's `judge` is the set it came from, not a person: only these can be said to agree.
+JUDGED_BY_SOMEBODY = (Judgment.Source.RATER, Judgment.Source.SIMULATED, Judgment.Source.VOTES)
+
+
+def judgments_in_force(project: Project) -> QuerySet[Judgment]:
+    """Judgments that count: not withdrawn, superseded by none."""
+    return Judgment.objects.filter(project=project, counted=True, withdrawn=False, superseded_by=None)
+
+
+def tallies(project: Project, *, category: str | None = None, sources: Iterable[str] | None = None) -> QuerySet:
+    """Rows (model_a id, model_b id, wins_a, wins_b, ties, both_bad); a pair may come once a category and source."""
+    return _of(PairTally, project, category, sources).values_list("model_a_id", "model_b_id", *OUTCOMES)
+
+
+def ranking_tallies(project: Project, *, category: str | None = None, sources: Iterable[str] | None = None) -> QuerySet:
+    """Rows (pattern, count) of rankings of three or more."""
+    return _of(RankingTally, project, category, sources).values_list("pattern", "count")
+
+
+def _of(tally: type, project: Project, category: str | None, sources: Iterable[str] | None) -> QuerySet:
+    rows = tally.objects.filter(project=project)
+    if category is not None:
+        rows = rows.filter(category=category)
+    return rows if sources is None else rows.filter(source__in=list(sources))
+
+
+# --- Tasks and progress -------------------------------------------------------------------------------------------
+
+
+def tasks_of(project: Project) -> QuerySet[Task]:
+    """The project's tasks with `judged`: how many of the wanted judgments are in."""
+    done = Count("assignments", filter=Q(assignments__state=Assignment.State.DONE))
+    return Task.objects.filter(project=project).select_related("prompt").annotate(judged=done)
+
+
+@dataclass(frozen=True)
+class TaskCounts:
+    """Tasks by kind: how many; the judgments that they want, that are in, and that raters are at just now."""
+
+    kind: str
+    tasks: int
+    wanted: int
+    judged: int
+    leased: int
+
+    @property
+    def label(self) -> str:
+        return TaskKind(self.kind).label
+
+    @property
+    def open(self) -> int:
+        return self.wanted - self.judged - self.leased
+
+
+def task_counts(project: Project) -> list[TaskCounts]:
+    tasks = dict(Task.objects.filter(project=project).values_list("kind").annotate(Count("pk")))
+    states = (
+        Assignment.objects.filter(project=project)
+        .values_list("task__kind")
+        .annotate(
+            wanted=Count("pk"),
+            judged=Count("pk", filter=Q(state=Assignment.State.DONE)),
+            leased=Count("pk", filter=Q(state=Assignment.State.LEASED)),
+        )
+    )
+    return [TaskCounts(kind, tasks[kind], *counts) for kind, *counts in states.order_by("task__kind")]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A rater's: tasks judged, tasks left for them (counted to LEFT_AT_MOST; `more` says there are more)."""
+
+    done: int
+    left: int
+    more: bool
+
+    @property
+    def share(self) -> float:
+        return self.done / (self.done + self.left) if self.done + self.left else 0.0
+
+
+def progress(project: Project, rater: User) -> Progress:
+    mine = Assignment.objects.filter(project=project, rater=rater)
+    done = mine.filter(state=Assignment.State.DONE).count()
+    held = mine.filter(state=Assignment.State.LEASED).count()
+    some = open_to(project, rater).values("task_id").distinct()[: LEFT_AT_MOST + 1].count()
+    return Progress(done, held + min(some, LEFT_AT_MOST), more=some > LEFT_AT_MOST)
+
+
+def history(project: Project, rater: User) -> QuerySet[Judgment]:
+    """The rater's own judgments with their items, each as it is in force or was kept; latest first."""
+    return (
+        Judgment.objects.filter(project=project, rater=rater, withdrawn=False)
+        .filter(Q(superseded_by=None) | Q(superseded_by__withdrawn=True))
+        .select_related("task__prompt", "superseded_by")
+        .prefetch_related("items__output")
+        .order_by("-pk")
+    )
+
+
+# --- Agreement ----------------------------------------------------------------------------------------------------
+
+
+def agreement(project: Project) -> dict:
+    """How far raters agree, with intervals over items: {statistics, items, judgments, raters}."""
+    found = statistics.agreement(agreement_rows(project)).as_dict()
+    for rater in found["raters"]:
+        rater["rater"] = rater["rater"][1]
+    return found
+
+
+def agreement_rows(project: Project) -> list[tuple]:
+    """(item, rater, label) of the judgments in force, the latest of each rater on an item.
+
+    An item is a task, or an imported comparison's prompt or question with its two models. A rater is ("rater",
+    username), or ("judge", name) in an imported one. The label is the winning model, tie or both_bad, whatever the
+    side; in a project of thumbs, up or down.
+    """
+    kinds = (TaskKind.THUMBS,) if project.task_kind == TaskKind.THUMBS else COMPARED
+    judgments = judgments_in_force(project).filter(kind__in=kinds, source__in=JUDGED_BY_SOMEBODY)
+    names = dict(ModelVersion.objects.filter(Q(project=project) | Q(project=None)).values_list("pk", "name"))
+    latest = {}
+    for row in _judged(judgments):
+        item, rater = _item(row), _rater(row)
+        if item is not None and rater is not None:
+            latest[item, rater] = _label(row, names)
+    return [(item, rater, label) for (item, rater), label in latest.items()]
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    task: int | None
+    prompt: int | None
+    question: str
+    username: str | None
+    judge: str
+    none_acceptable: bool
+    items: list[tuple[int | None, int | None, int | None]]  # model, tier, thumbs
+
+
+def _judged(judgments: QuerySet[Judgment]) -> Iterator[_Row]:
+    rows = (
+        JudgmentItem.objects.filter(judgment__in=judgments)
+        .annotate(
+            of=F("judgment_id"),
+            task=F("judgment__task_id"),
+            prompt=F("judgment__prompt_id"),
+            question=F("judgment__question"),
+            username=F("judgment__rater__username"),
+            judge=F("judgment__judge"),
+            none_acceptable=F("judgment__none_acceptable"),
+        )
+        .order_by("judgment__occurred_at", "of", "position")
+        .values_list(
+            "of", "task", "prompt", "question", "username", "judge", "none_acceptable", "model_id", "tier", "thumbs"
+        )
+    )
+    for _, group in groupby(rows.iterator(chunk_size=5000), key=lambda row: row[0]):
+        found = list(group)
+        yield _Row(*found[0][1:7], items=[row[7:] for row in found])
+
+
+def _item(row: _Row) -> tuple | None:
+    if row.task is not None:
+        return "task", row.task
+    about = ("prompt", row.prompt) if row.prompt is not None else ("question", row.question)
+    models = [model for model, _, _ in row.items]
+    return (*about, *sorted(models)) if about[1] != "" and None not in models else None
+
+
+def _rater(row: _Row) -> tuple[str, str] | None:
+    if row.username is not None:
+        return "rater", row.username
+    return ("judge", row.judge) if row.judge else None
+
+
+def _label(row: _Row, names: dict[int, str]) -> str:
+    model, tier, thumbs = row.items[0]
+    if thumbs is not None and tier is None:
+        return "up" if thumbs > 0 else "down"
+    if row.none_acceptable:
+        return "both_bad"
+    best = min(tier for _, tier, _ in row.items)
+    winners = [model for model, tier, _ in row.items if tier == best]
+    return names.get(winners[0], "") if len(winners) == 1 else "tie"
