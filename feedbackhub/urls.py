@@ -3,6 +3,7 @@ from django.contrib.auth import views as auth
 from django.urls import include, path
 
 from feedbackhub.core import views as core
+from feedbackhub.overview import views as overview
 
 urlpatterns = [
     path("healthz", core.healthz, name="healthz"),
@@ -10,8 +11,8 @@ urlpatterns = [
     path("sign-in/", auth.LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("sign-out/", auth.LogoutView.as_view(), name="logout"),
     path("api/", include("feedbackhub.api.urls")),
+    path("", overview.home, name="home"),
     path("", include("feedbackhub.overview.urls")),
-    path("p/<slug:slug>/", include("feedbackhub.projects.urls")),
     path("p/<slug:slug>/catalog/", include("feedbackhub.catalog.urls")),
     path("p/<slug:slug>/imports/", include("feedbackhub.imports.urls")),
     path("p/<slug:slug>/rate/", include("feedbackhub.rating.urls")),

@@ -1,1 +1,48 @@
-urlpatterns = []
+from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+from . import catalog, projects, rating, reports, rounds
+
+project = [
+    path("", projects.ProjectDetail.as_view()),
+    path("members/", projects.Members.as_view()),
+    path("imports/", catalog.Imports.as_view()),
+    path("models/", catalog.Models.as_view()),
+    path("prompts/", catalog.Prompts.as_view()),
+    path("outputs/", catalog.Outputs.as_view()),
+    path("generations/", catalog.Generations.as_view()),
+    path("tasks/", rating.Tasks.as_view()),
+    path("tasks/next/", rating.NextTask.as_view()),
+    path("judgments/", rating.History.as_view()),
+    path("agreement/", rating.Agreement.as_view()),
+    path("datasets/", rounds.Datasets.as_view()),
+    path("rounds/", rounds.Rounds.as_view()),
+    path("evaluations/", reports.Evaluations.as_view()),
+    path("leaderboard/", reports.Leaderboard.as_view()),
+    path("ab/", reports.AB.as_view()),
+]
+
+v1 = [
+    path("projects/", projects.Projects.as_view()),
+    path("projects/<slug:slug>/", include(project)),
+    path("imports/<int:pk>/", catalog.ImportDetail.as_view()),
+    path("generations/<int:pk>/", catalog.GenerationDetail.as_view()),
+    path("tasks/<int:pk>/judgments/", rating.Judgments.as_view()),
+    path("tasks/<int:pk>/skip/", rating.Skip.as_view()),
+    path("tasks/<int:pk>/release/", rating.Release.as_view()),
+    path("judgments/<int:pk>/undo/", rating.Undo.as_view()),
+    path("datasets/<int:pk>/", rounds.DatasetDetail.as_view()),
+    path("datasets/<int:pk>/export/", rounds.DatasetExport.as_view(), name="dataset-export"),
+    path("rounds/<int:pk>/", rounds.RoundDetail.as_view()),
+    path("rounds/<int:pk>/launch/", rounds.RoundAction.as_view(action="launch")),
+    path("rounds/<int:pk>/stop/", rounds.RoundAction.as_view(action="stop")),
+    path("rounds/<int:pk>/resume/", rounds.RoundAction.as_view(action="resume")),
+    path("rounds/<int:pk>/events/", rounds.RoundEvents.as_view()),
+    path("evaluations/<int:pk>/", reports.EvaluationDetail.as_view()),
+    path("schema/", SpectacularAPIView.as_view(), name="schema"),
+]
+
+urlpatterns = [
+    path("v1/", include(v1)),
+    path("docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="api-docs"),
+]

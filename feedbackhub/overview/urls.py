@@ -1,4 +1,10 @@
-from django.http import HttpResponse
 from django.urls import path
 
-urlpatterns = [path("", lambda request: HttpResponse("FeedbackHub"), name="home")]
+from . import views
+
+app_name = "overview"
+urlpatterns = [
+    path("projects/new/", views.project_new, name="project_new"),
+    path("p/<slug:slug>/", views.project, name="project"),
+    path("p/<slug:slug>/models/<int:pk>/", views.model, name="model"),
+]

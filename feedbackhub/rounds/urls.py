@@ -1,1 +1,15 @@
-urlpatterns = []
+from django.urls import path, re_path
+
+from . import views
+
+app_name = "rounds"
+urlpatterns = [
+    path("", views.round_list, name="list"),
+    path("new/", views.round_new, name="new"),
+    path("datasets/", views.dataset_list, name="datasets"),
+    path("datasets/<int:pk>/", views.dataset, name="dataset"),
+    path("datasets/<int:pk>/rows/<int:position>/", views.dataset_row, name="dataset_row"),
+    path("datasets/<int:pk>/download/", views.dataset_download, name="dataset_download"),
+    path("<int:number>/", views.round_page, name="round"),
+    re_path(r"^(?P<number>\d+)/(?P<action>launch|stop|resume)/$", views.round_action, name="action"),
+]
