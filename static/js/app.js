@@ -1,0 +1,119 @@
+// What every page needs: toasts, the key overlay, menus, tables that scroll, charts where there are any.
+import { keyName, keysEnabled, listKeys, setKeysEnabled, bindKey } from "./keys.js";
+import { toast, toastFrom } from "./toast.js";
+
+// --- Toasts ---------------------------------------------------------------------------------------------------
+document.body.addEventListener("toast", (event) => toastFrom(event.detail));
+
+function showToasts(root) {
+  for (const element of root.querySelectorAll("[data-toast]")) {
+    const { level, undoUrl } = element.dataset;
+    const message = element.dataset.toast || element.textContent.trim();
+    toastFrom({ message, level: level === "debug" ? "info" : level, undo_url: undoUrl });
+    element.remove();
+  }
+}
+
+// --- Requests that fail are said, never swallowed -----------------------------------------------------------------
+document.body.addEventListener("htmx:sendError", () => {
+  toast("The server cannot be reached. Nothing was saved; try again.", { level: "error" });
+});
+document.body.addEventListener("htmx:responseError", ({ detail: { xhr } }) => {
+  const words = {
+    400: "That was refused.",
+    403: "You may not do that, or your session has ended. Reload the page.",
+    404: "That is not there any more.",
+    409: "Somebody was faster. Reload the page to see how things stand.",
+  };
+  let said = null;
+  try {
+    said = JSON.parse(xhr.responseText).detail;
+  } catch {
+    // not JSON: the status has to do
+  }
+  toast(said ?? words[xhr.status] ?? `The server failed (${xhr.status}). Try again in a moment.`, { level: "error" });
+});
+
+// --- The overlay of keys ----------------------------------------------------------------------------------------
+let overlay = null;
+
+function makeOverlay() {
+  const dialog = document.createElement("dialog");
+  dialog.className = "dialog";
+  dialog.setAttribute("aria-labelledby", "keys-title");
+  dialog.innerHTML = `
+    <div class="dialog-head"><h2 id="keys-title">Keys on this page</h2>
+      <form method="dialog"><button class="btn btn-quiet btn-small">Close <kbd>Esc</kbd></button></form></div>
+    <div class="dialog-body"><dl class="keys-list"></dl>
+      <label class="choice"><input type="checkbox"> Single keys act (never while you type)</label></div>`;
+  const enabled = dialog.querySelector("input");
+  enabled.addEventListener("change", () => setKeysEnabled(enabled.checked));
+  dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
+  document.body.append(dialog);
+  return dialog;
+}
+
+export function openKeys() {
+  overlay ??= makeOverlay();
+  overlay.querySelector("input").checked = keysEnabled();
+  overlay.querySelector(".keys-list").replaceChildren(
+    ...listKeys().map(({ key, label }) => {
+      const row = document.createElement("div");
+      const [term, value, kbd] = ["dt", "dd", "kbd"].map((tag) => document.createElement(tag));
+      kbd.textContent = keyName(key);
+      term.textContent = label;
+      value.append(kbd);
+      row.append(term, value);
+      return row;
+    }),
+  );
+  if (!overlay.open) overlay.showModal();
+}
+
+bindKey("?", openKeys, "Show the keys");
+
+// --- Menus: a <details> closes on Escape and on a click elsewhere ----------------------------------------------------
+document.addEventListener("click", (event) => {
+  if (event.target instanceof Element && event.target.closest("[data-keys-open]")) openKeys();
+  for (const menu of document.querySelectorAll("details.menu[open]")) {
+    if (!menu.contains(event.target)) menu.open = false;
+  }
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  const menu = document.querySelector("details.menu[open]");
+  if (!menu) return;
+  menu.open = false;
+  menu.querySelector("summary").focus();
+});
+
+// --- A region takes the focus only while it can be scrolled ------------------------------------------------------------
+const sizes = new ResizeObserver((entries) => {
+  for (const { target } of entries) measure(target);
+});
+
+function measure(region) {
+  region.classList.toggle("is-scrolling", region.firstElementChild?.offsetWidth > region.clientWidth + 1);
+  const scrolls = region.scrollWidth > region.clientWidth + 1 || region.scrollHeight > region.clientHeight + 1;
+  if (scrolls) region.tabIndex = 0;
+  else region.removeAttribute("tabindex");
+}
+
+// --- Each piece of page, the first as the later ones from htmx --------------------------------------------------------------
+function prepare(root) {
+  showToasts(root);
+  for (const element of root.querySelectorAll("[data-key]")) {
+    element.setAttribute("aria-keyshortcuts", element.dataset.key);
+  }
+  for (const region of root.querySelectorAll(".table-wrap")) sizes.observe(region);
+  const wanted = root.querySelector("[data-autofocus]");
+  wanted?.removeAttribute("data-autofocus");
+  wanted?.focus();
+  if (root.querySelector("[data-chart]")) import("./chart.js").then(({ renderAll }) => renderAll(root));
+}
+
+prepare(document);
+document.querySelector(".nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+// An element swapped for another one is gone by now; its parent holds what came.
+document.body.addEventListener("htmx:afterSettle", ({ target }) => prepare(target.parentElement ?? target));
+document.body.addEventListener("htmx:historyRestore", () => prepare(document));

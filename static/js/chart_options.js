@@ -1,0 +1,296 @@
+// From our data to an ECharts option, one function a kind of chart. Pure: data, colours and width in, option out.
+
+const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+
+/** A number for people: few digits where it is large, four significant ones where it is small. */
+export function say(value) {
+  if (value === null || value === undefined || Number.isNaN(value)) return "–";
+  const size = Math.abs(value);
+  if (Number.isInteger(value) || size >= 1000) return whole.format(value);
+  return size >= 100 ? value.toFixed(1) : String(Number(value.toPrecision(4)));
+}
+
+export const percent = (share) => (share === null || share === undefined ? "–" : `${Math.round(share * 100)} %`);
+
+/** Lines as [{name, points: [[x, y], …]}], whether they came as such or as {name: points}. */
+export function seriesOf(data) {
+  const series = data.series ?? data;
+  return Array.isArray(series) ? series : Object.entries(series).map(([name, points]) => ({ name, points }));
+}
+
+/** A bar's value as {value, lower, upper, n}, whether it came as such or as a number. */
+export const measured = (value) => (value !== null && typeof value === "object" ? value : { value });
+
+function shared(look) {
+  return {
+    animation: look.motion,
+    animationDuration: 250,
+    color: look.palette,
+    textStyle: { fontFamily: look.font, fontSize: 12, color: look.ink2 },
+    tooltip: {
+      renderMode: "richText",
+      confine: true,
+      backgroundColor: look.raised,
+      borderColor: look.line,
+      borderWidth: 1,
+      padding: [8, 12],
+      textStyle: { fontFamily: look.font, fontSize: 12, color: look.ink, lineHeight: 18 },
+    },
+  };
+}
+
+function valueAxis(look, name) {
+  return {
+    type: "value",
+    scale: true,
+    name,
+    nameLocation: "middle",
+    nameGap: 28,
+    nameTextStyle: { color: look.ink2 },
+    axisLabel: { color: look.ink2, formatter: say, hideOverlap: true },
+    axisLine: { show: false },
+    axisTick: { show: false },
+    splitLine: { lineStyle: { color: look.grid } },
+  };
+}
+
+function categoryAxis(look, names, width) {
+  return {
+    type: "category",
+    data: names,
+    axisLabel: { color: look.ink, width, overflow: "truncate", interval: 0 },
+    axisLine: { lineStyle: { color: look.axis } },
+    axisTick: { show: false },
+  };
+}
+
+function legend(look, names) {
+  return {
+    show: names.length > 1,
+    data: names,
+    type: "scroll",
+    left: 0,
+    top: 0,
+    itemWidth: 18,
+    itemHeight: 8,
+    textStyle: { color: look.ink2 },
+    pageTextStyle: { color: look.ink2 },
+    pageIconColor: look.ink2,
+    pageIconInactiveColor: look.grid,
+    inactiveColor: look.axis,
+  };
+}
+
+const interval = (lower, upper) => (lower === null || lower === undefined ? "" : `\n95 %: ${say(lower)} to ${say(upper)}`);
+
+/** An interval as a line with two caps. at: where on the category axis, in pixels; across: true when it lies. */
+function whisker(from, to, at, across, style) {
+  const cap = 4;
+  const line = (x1, y1, x2, y2) => ({
+    type: "line",
+    shape: across ? { x1, y1, x2, y2 } : { x1: y1, y1: x1, x2: y2, y2: x2 },
+    style,
+  });
+  return {
+    type: "group",
+    children: [line(from, at, to, at), line(from, at - cap, from, at + cap), line(to, at - cap, to, at + cap)],
+  };
+}
+
+/** {rows: [{name, rating, lower, upper, votes}], x?}: ratings with their intervals, the first row on top. */
+export function whiskers(data, look) {
+  const { rows } = data;
+  const colour = look.palette[0];
+  const labels = Math.min(240, Math.round(look.width * 0.34));
+  const bounds = rows.flatMap(({ rating, lower, upper }) => [lower ?? rating, upper ?? rating]);
+  const margin = (Math.max(...bounds) - Math.min(...bounds)) * 0.04 || 10;
+  const withInterval = rows.flatMap(({ lower, upper }, index) =>
+    lower === null || lower === undefined ? [] : [[index, lower, upper]],
+  );
+  return {
+    ...shared(look),
+    grid: { left: 8, right: 16, top: 8, bottom: 44, containLabel: true },
+    tooltip: {
+      ...shared(look).tooltip,
+      formatter: ({ dataIndex }) => {
+        const { name, rating, lower, upper, votes } = rows[dataIndex];
+        return `${name}\n${say(rating)}${interval(lower, upper)}${votes === undefined ? "" : `\n${say(votes)} votes`}`;
+      },
+    },
+    xAxis: {
+      ...valueAxis(look, data.x ?? "Rating"),
+      min: Math.floor(Math.min(...bounds) - margin),
+      max: Math.ceil(Math.max(...bounds) + margin),
+    },
+    yAxis: { ...categoryAxis(look, rows.map(({ name }) => name), labels), inverse: true },
+    series: [
+      {
+        type: "custom",
+        silent: true,
+        data: withInterval,
+        encode: { y: 0, x: [1, 2] },
+        renderItem: (params, api) => {
+          const [from, at] = api.coord([api.value(1), api.value(0)]);
+          const [to] = api.coord([api.value(2), api.value(0)]);
+          return whisker(from, to, at, true, { stroke: colour, lineWidth: 1.75 });
+        },
+      },
+      {
+        type: "scatter",
+        symbolSize: 10,
+        itemStyle: { color: colour, borderColor: look.surface, borderWidth: 2 },
+        data: rows.map(({ rating }, index) => [rating, index]),
+      },
+    ],
+  };
+}
+
+const DASHES = ["solid", [7, 4], [2, 3], [10, 3, 2, 3]];
+
+/** {series: {name: [[x, y], …]} or [{name, points}], x?, y?}: curves over a shared x axis. */
+export function lines(data, look) {
+  const series = seriesOf(data);
+  const names = series.map(({ name }) => name);
+  return {
+    ...shared(look),
+    legend: legend(look, names),
+    grid: { left: data.y ? 26 : 8, right: 16, top: names.length > 1 ? 36 : 12, bottom: 44, containLabel: true },
+    tooltip: {
+      ...shared(look).tooltip,
+      trigger: "axis",
+      axisPointer: { lineStyle: { color: look.axis } },
+      formatter: (points) =>
+        [`${data.x ?? "step"} ${say(points[0].value[0])}`]
+          .concat(points.map(({ seriesName, value }) => `${seriesName}: ${say(value[1])}`))
+          .join("\n"),
+    },
+    xAxis: {
+      ...valueAxis(look, data.x ?? "step"),
+      scale: false,
+      min: "dataMin",
+      max: "dataMax",
+      splitLine: { show: false },
+      axisLine: { show: true, onZero: false, lineStyle: { color: look.axis } },
+    },
+    yAxis: { ...valueAxis(look, data.y), nameGap: 40 },
+    series: series.map(({ name, points }, index) => ({
+      name,
+      type: "line",
+      data: points,
+      // Few points are seen as points: a curve of one would be nothing at all.
+      showSymbol: points.length < 30,
+      symbol: ["circle", "rect", "triangle", "diamond"][index % 4],
+      symbolSize: 6,
+      lineStyle: { width: 2, type: DASHES[Math.floor(index / 2) % DASHES.length] },
+      emphasis: { focus: "series" },
+    })),
+  };
+}
+
+/** {groups: [name, …], series: [{name, values: [number | {value, lower, upper, n} | null]}], y?}: bars with intervals. */
+export function bars(data, look) {
+  const names = data.series.map(({ name }) => name);
+  const layout = { barGap: "12%", barCategoryGap: "34%", barMaxWidth: 46 };
+  const intervals = data.series.map(({ values }, which) => ({
+    type: "custom",
+    silent: true,
+    z: 5,
+    tooltip: { show: false },
+    data: values.flatMap((value, index) => {
+      const { lower, upper } = measured(value);
+      return lower === null || lower === undefined ? [] : [[index, lower, upper]];
+    }),
+    encode: { x: 0, y: [1, 2] },
+    renderItem: (params, api) => {
+      const place = api.barLayout({ ...layout, count: names.length })[which];
+      const [middle, from] = api.coord([api.value(0), api.value(1)]);
+      const [, to] = api.coord([api.value(0), api.value(2)]);
+      return whisker(from, to, middle + place.offsetCenter, false, { stroke: look.ink, lineWidth: 1.5 });
+    },
+  }));
+  return {
+    ...shared(look),
+    legend: legend(look, names),
+    grid: { left: data.y ? 26 : 8, right: 8, top: names.length > 1 ? 36 : 12, bottom: 8, containLabel: true },
+    tooltip: {
+      ...shared(look).tooltip,
+      formatter: ({ seriesIndex, dataIndex }) => {
+        const { value, lower, upper, n } = measured(data.series[seriesIndex].values[dataIndex]);
+        const count = n === null || n === undefined ? "" : `\nn = ${say(n)}`;
+        return `${data.groups[dataIndex]}, ${names[seriesIndex]}\n${say(value)}${interval(lower, upper)}${count}`;
+      },
+    },
+    xAxis: categoryAxis(look, data.groups, Math.max(40, Math.round(look.width / data.groups.length) - 12)),
+    yAxis: { ...valueAxis(look, data.y), scale: false, nameGap: 40 },
+    series: data.series
+      .map(({ name, values }) => ({
+        name,
+        type: "bar",
+        ...layout,
+        itemStyle: { borderRadius: [3, 3, 0, 0] },
+        data: values.map((value) => measured(value).value ?? null),
+      }))
+      .concat(intervals),
+  };
+}
+
+const NARROWEST_LABELLED_CELL = 34;
+
+/** {names, values: [[0…1 | null]], votes?}: the row against the column; ½ is neutral, the ends are two colours. */
+export function heatmap(data, look) {
+  const { names, values, votes } = data;
+  const labels = Math.min(180, Math.round(look.width * 0.28));
+  const cell = (look.width - labels - 24) / names.length;
+  const labelled = cell >= NARROWEST_LABELLED_CELL;
+  const cells = values.flatMap((row, i) =>
+    row.map((value, j) => {
+      const fill = value === null || value === undefined ? look.surface : look.between(value);
+      return { value: [j, i, value ?? "-"], itemStyle: { color: fill }, label: { color: look.inkOn(fill) } };
+    }),
+  );
+  return {
+    ...shared(look),
+    grid: { left: 8, right: 8, top: 8, bottom: 8, containLabel: true },
+    tooltip: {
+      ...shared(look).tooltip,
+      formatter: ({ value: [j, i] }) => {
+        if (i === j) return names[i];
+        const met = votes?.[i]?.[j];
+        if (values[i][j] === null) return `${names[i]} and ${names[j]}\nhave not met`;
+        const of = met === undefined ? "" : ` of ${say(met)} votes`;
+        return `${names[i]}\nagainst ${names[j]}\n${percent(values[i][j])}${of}`;
+      },
+    },
+    xAxis: {
+      ...categoryAxis(look, names, Math.max(48, Math.min(labels, 110))),
+      position: "top",
+      axisLine: { show: false },
+      axisLabel: { color: look.ink, width: 110, overflow: "truncate", interval: 0, rotate: cell < 110 ? 40 : 0 },
+    },
+    yAxis: { ...categoryAxis(look, names, labels), inverse: true, axisLine: { show: false } },
+    series: [
+      {
+        type: "heatmap",
+        data: cells,
+        itemStyle: { borderColor: look.surface, borderWidth: 2, borderRadius: 3 },
+        label: {
+          show: labelled,
+          fontSize: 12,
+          formatter: ({ value: [j, i, value] }) => (i === j || value === "-" ? "" : String(Math.round(value * 100))),
+        },
+      },
+    ],
+  };
+}
+
+export const OPTIONS = { whiskers, lines, bars, heatmap };
+
+/** Height in pixels that a chart of this kind needs. */
+export function heightOf(kind, data, width) {
+  if (kind === "whiskers") return Math.max(150, data.rows.length * (data.rows.length > 40 ? 22 : 30) + 60);
+  if (kind === "heatmap") {
+    const cell = Math.min(44, Math.max(24, (width * 0.7) / data.names.length));
+    return Math.round(Math.max(170, data.names.length * cell + 96));
+  }
+  return 300;
+}

@@ -1,0 +1,85 @@
+// A chart's twin: the same figures as a table and as CSV.
+import { measured, percent, say, seriesOf } from "./chart_options.js";
+
+const plain = (value) => ({ text: value ?? "–", value: value ?? "" });
+const figure = (value) => ({ text: say(value), value: value ?? "", num: true });
+const share = (value) => ({ text: percent(value), value: value ?? "", num: true });
+
+/** {head: [{text, num?}], rows: [[{text, value, num?}]]}: text for people, value unrounded for the CSV. */
+export function tableOf(kind, data) {
+  const [head, rows] = TABLES[kind](data);
+  return { head: head.map((text, index) => ({ text, num: Boolean(rows[0]?.[index]?.num) })), rows };
+}
+
+const TABLES = {
+  whiskers: ({ rows }) => [
+    ["Model", "Rating", "Lower", "Upper", "Votes"],
+    rows.map((row) => [plain(row.name), ...["rating", "lower", "upper", "votes"].map((key) => figure(row[key]))]),
+  ],
+  lines: (data) => {
+    const series = seriesOf(data);
+    const at = new Map();
+    series.forEach(({ points }, index) => {
+      for (const [x, y] of points) {
+        if (!at.has(x)) at.set(x, Array(series.length).fill(null));
+        at.get(x)[index] = y;
+      }
+    });
+    return [
+      [data.x ?? "step", ...series.map(({ name }) => name)],
+      [...at].sort(([a], [b]) => a - b).map(([x, values]) => [figure(x), ...values.map(figure)]),
+    ];
+  },
+  bars: ({ groups, series }) => [
+    ["", "", "Value", "Lower", "Upper", "n"],
+    groups.flatMap((group, index) =>
+      series.map(({ name, values }) => {
+        const { value, lower, upper, n } = measured(values[index]);
+        return [plain(group), plain(name), ...[value, lower, upper, n].map(figure)];
+      }),
+    ),
+  ],
+  heatmap: ({ names, values, votes }) => [
+    ["Model", "Against", "Won", "Votes"],
+    names.flatMap((row, i) =>
+      names.flatMap((column, j) =>
+        i === j || values[i][j] === null ? [] : [[plain(row), plain(column), share(values[i][j]), figure(votes?.[i]?.[j])]],
+      ),
+    ),
+  ],
+};
+
+export function tableElement({ head, rows }, label) {
+  const make = (tag, { text = "", num = false }, attributes = {}) => {
+    const cell = document.createElement(tag);
+    cell.textContent = text;
+    if (num) cell.className = "num";
+    for (const [name, value] of Object.entries(attributes)) cell.setAttribute(name, value);
+    return cell;
+  };
+  const table = document.createElement("table");
+  table.className = "table";
+  table.createTHead().insertRow().append(...head.map((cell) => make("th", cell, { scope: "col" })));
+  const body = table.createTBody();
+  for (const [first, ...rest] of rows) {
+    body.insertRow().append(make("th", first, { scope: "row" }), ...rest.map((cell) => make("td", cell)));
+  }
+  const wrap = document.createElement("div");
+  wrap.className = "table-wrap is-tall";
+  wrap.tabIndex = 0;
+  wrap.setAttribute("role", "region");
+  wrap.setAttribute("aria-label", label);
+  wrap.append(table);
+  return wrap;
+}
+
+/** CSV by RFC 4180. A name that a spreadsheet would run as a formula gets a quote before it. */
+export function csvOf({ head, rows }) {
+  const cell = (value) => {
+    const text = typeof value === "string" && /^[=+\-@\t\r]/.test(value) ? `'${value}` : String(value);
+    return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  };
+  return [head.map(({ text }) => cell(text)), ...rows.map((row) => row.map(({ value }) => cell(value)))]
+    .map((line) => `${line.join(",")}\r\n`)
+    .join("");
+}
