@@ -114,8 +114,8 @@ function showSample({ id, stage, text }) {
 
 function showWarning({ message }) {
   const place = part("warnings");
-  place.hidden = false;
-  const line = document.createElement("span");
+  place.closest(".alert").hidden = false;
+  const line = document.createElement("li");
   line.textContent = message;
   place.append(line);
 }

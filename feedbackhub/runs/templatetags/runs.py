@@ -1,6 +1,32 @@
+"""What the fragments in templates/runs/ need: durations in words, curves as charts."""
+
 from django import template
 
+from .. import selectors
+from ..models import ACTIVE, Run
+
 register = template.Library()
+
+# Metric → its title, and what it is in a recipe ("" for every other).
+TITLES = {
+    "loss": ("Loss", {"": "What the training lowers; the validation curve is on rows that it does not learn from."}),
+    "accuracy": (
+        "Accuracy",
+        {
+            "sft": "Share of the answers' tokens that the model finds likeliest.",
+            "": "Share of pairs in which the chosen answer has the higher reward.",
+        },
+    ),
+    "margin": ("Reward margin", {"": "Reward of the chosen answer minus that of the rejected one."}),
+    "chosen_reward": ("Reward of chosen answers", {"": "How much likelier than before the training, times beta."}),
+    "rejected_reward": ("Reward of rejected answers", {"": "How much likelier than before the training, times beta."}),
+    "learning_rate": ("Learning rate", {"": ""}),
+    "grad_norm": ("Gradient norm", {"": "Before it is scaled down to its limit."}),
+    "tokens_per_second": ("Tokens per second", {"": ""}),
+    "memory_bytes": ("Memory in bytes", {"": "Held by the training process."}),
+}
+FIRST = ("loss", "accuracy", "margin")
+SPLITS = ("train", "validation")
 
 
 @register.filter
@@ -15,3 +41,41 @@ def duration(seconds: float | None) -> str:
     if minutes < 60:
         return f"{minutes} min"
     return f"{minutes // 60} h {minutes % 60} min"
+
+
+@register.filter
+def is_active(run: Run) -> bool:
+    """Whether it waits, runs or is about to stop: whether a page should watch it."""
+    return run.state in ACTIVE
+
+
+@register.filter
+def warnings(run: Run) -> list[str]:
+    """What the run warned of last, at most five."""
+    return [warning["data"].get("message", "") for warning in selectors.warnings(run)[-5:]]
+
+
+@register.filter
+def curves(series: dict, recipe: str) -> list[dict]:
+    """selectors.series as charts, `[{metric, id, title, lead, first, data}]`, the important ones first.
+
+    data: `{x, series: [{name, points: [[step, value], …]}]}`, a line a split.
+    """
+    names = {name for metrics in series.values() for name in metrics}
+    known = list(TITLES)
+    ordered = sorted(names, key=lambda name: (known.index(name) if name in known else len(known), name))
+    return [_curve(name, series, recipe) for name in ordered]
+
+
+def _curve(name: str, series: dict, recipe: str) -> dict:
+    title, leads = TITLES.get(name, (name.replace("_", " ").capitalize(), {"": ""}))
+    splits = sorted(series, key=lambda split: (SPLITS.index(split) if split in SPLITS else len(SPLITS), split))
+    lines = [{"name": split, "points": series[split][name]} for split in splits if name in series[split]]
+    return {
+        "metric": name,
+        "id": f"curve-{name}",
+        "title": title,
+        "lead": leads.get(recipe, leads[""]),
+        "first": name in FIRST,
+        "data": {"x": "step", "series": lines},
+    }
