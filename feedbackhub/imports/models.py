@@ -6,6 +6,9 @@ from django.db import models
 from feedbackhub.projects.models import Project
 
 
+MADE = ("prompts", "models", "outputs", "votes", "preferences")
+
+
 class Import(models.Model):
     """A file that somebody sent, and what became of its lines."""
 
@@ -43,6 +46,11 @@ class Import(models.Model):
 
     def __str__(self) -> str:
         return f"import {self.pk} of {self.filename} ({self.status})"
+
+    @property
+    def made(self) -> list[tuple[str, int]]:
+        """What was made, in the order of the loop (PostgreSQL keeps the keys of `created` in an order of its own)."""
+        return [(name, self.created[name]) for name in MADE if name in self.created]
 
     @property
     def path(self) -> Path:

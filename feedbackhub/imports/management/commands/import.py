@@ -93,7 +93,7 @@ class Command(BaseCommand):
         return ended
 
     def _tell(self, report: Import) -> None:
-        created = ", ".join(f"{made:,} {name}" for name, made in report.created.items()) or "nothing"
+        created = ", ".join(f"{made:,} {name}" for name, made in report.made) or "nothing"
         self.stdout.write(f"{report.read:,} lines read; created: {created}; {report.rejected_count:,} lines rejected.")
         for rejection in report.rejections.order_by("line")[:REJECTIONS_PRINTED]:
             self.stdout.write(f"  line {rejection.line}: {rejection.error}")
