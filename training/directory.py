@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -57,7 +58,7 @@ def _plain(value):
 
 
 class RunDirectory:
-    """One run directory, held by this process between `hold()` and its end.
+    """One run directory, held by this process between `hold` and `release`.
 
     Everything that a recipe tells the world goes through here: status, metric, sample, warning, checkpoint, log.
     """
@@ -73,7 +74,7 @@ class RunDirectory:
     # --- Holding it ----------------------------------------------------------------------------------------------
 
     def hold(self) -> None:
-        """Take the directory's lock until the process ends; raises Held when another process has it."""
+        """Take the directory's lock; raises Held when another process has it. The process's end frees it too."""
         lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -87,16 +88,27 @@ class RunDirectory:
         self._mend_events()
         self.attempt = 1 + max((e["attempt"] for e in self.events() if isinstance(e.get("attempt"), int)), default=0)
 
-    def watch_signals(self) -> None:
-        """From now on SIGTERM and Ctrl-C are a wish to stop, looked at by `check_stop`; a second Ctrl-C interrupts."""
+    def release(self) -> None:
+        """Give the directory back."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    @contextlib.contextmanager
+    def signals_watched(self) -> Iterator[None]:
+        """Within it SIGTERM and Ctrl-C are a wish to stop, looked at by `check_stop`; a second Ctrl-C interrupts."""
 
         def wish(number, frame) -> None:
             if number == signal.SIGINT and self.stop_wanted:
                 raise KeyboardInterrupt
             self.stop_wanted = True
 
-        signal.signal(signal.SIGTERM, wish)
-        signal.signal(signal.SIGINT, wish)
+        before = {number: signal.signal(number, wish) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def check_stop(self) -> None:
         """Raise Stopped when somebody wants the run to stop. Called where all that must be kept is on disk."""

@@ -111,7 +111,7 @@ def outputs_done(path: Path) -> set[tuple[str, int]]:
 
 def _write(run: RunDirectory, settings: GenerateSettings, base, tokenizer, todo: list[Wanted], already: int):
     """Write the answers batch by batch, longest prompts first; returns (tokens written, seconds)."""
-    model = load_policy(base, settings.precision)
+    model = load_policy(base, settings.precision, merge=True)
     run.check_stop()
     names = ("max_new_tokens", "temperature", "top_p", "repetition_penalty")
     how = Decoding(**{name: getattr(settings, name) for name in names})

@@ -25,6 +25,7 @@ from .optimiser import MasterAdamW, learning_rate_at
 SAVE_SECONDS = 180
 STATUS_SECONDS = 1.0
 METRICS_A_RUN = 400
+FIRST_METRICS = 5  # of a long run too: whoever watches wants to see that it works
 # What may differ between two attempts without changing the weights that come out.
 HARMLESS = {"eval_every", "save_every", "sample_count", "validation_rows"}
 
@@ -166,7 +167,7 @@ class Training:
         while self.step < self.steps:
             rate, norm = self._train_step(sums)
             tokens += self._step_tokens
-            if self.step % interval == 0 or self.step == self.steps:
+            if self.step % interval == 0 or self.step <= FIRST_METRICS or self.step == self.steps:
                 speed = tokens / max(1e-9, time.monotonic() - started)
                 self._metric("train", sums.means(), learning_rate=rate, grad_norm=norm, tokens_per_second=speed)
                 self.metrics |= {f"train_{name}": value for name, value in sums.means().items()}

@@ -21,14 +21,22 @@ def run(path: Path) -> int:
         print(f"{path} is no directory. Name a run directory; docs/training.md shows one.", file=sys.stderr)
         return FAILED
     directory = RunDirectory(path)
-    directory.watch_signals()
-    try:
-        directory.hold()
-    except Held:
-        print(f"Another process holds {path} (see {path / 'lock'}); nothing was done.", file=sys.stderr)
-        return HELD
+    with directory.signals_watched():
+        try:
+            directory.hold()
+        except Held:
+            print(f"Another process holds {path} (see {path / 'lock'}); nothing was done.", file=sys.stderr)
+            return HELD
+        try:
+            return _held(directory)
+        finally:
+            directory.release()
+
+
+def _held(directory: RunDirectory) -> int:
+    """One attempt in a directory that is ours, from the look at an earlier result to the new one."""
     if (directory.result() or {}).get("status") == "completed":
-        print(f"{path} is completed already; nothing was done.", file=sys.stderr)
+        print(f"{directory.path} is completed already; nothing was done.", file=sys.stderr)
         return COMPLETED
     (directory.path / "result.json").unlink(missing_ok=True)
     started = time.monotonic()
@@ -37,7 +45,7 @@ def run(path: Path) -> int:
     try:
         _close(directory, result)
     except OSError as error:
-        print(f"result.json could not be written in {path}: {error}", file=sys.stderr)
+        print(f"result.json could not be written in {directory.path}: {error}", file=sys.stderr)
         return FAILED
     return code
 

@@ -1,0 +1,156 @@
+"""DPO: the loss by hand and by TRL, the prompt shared exactly, a preference learnt."""
+
+import json
+import math
+
+import pytest
+import torch
+from training_cast import assistant, events, finished, preference_rows, tiny_model, user
+
+from training import data
+from training.config import DpoSettings
+from training.models import Base, attach_lora, load_base, load_policy, load_tokenizer
+from training.recipes.dpo import Preference, preference_losses
+from training.scoring import answer_logprobs, example_batch, pair_batch
+
+LEARN = {"max_steps": 40, "learning_rate": 0.01, "precision": "fp32"}
+
+
+def pairs_of(folder, rows: list[dict]) -> list[data.Pair]:
+    tokens = data.ChatTokens(load_tokenizer(str(folder)), "tiny")
+    return data.pairs(tokens, [(data.Place("t", n), row) for n, row in enumerate(rows, 1)], data.Fitting(128))
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory):
+    """Other weights of the same shape: a policy that differs from its reference."""
+    return tiny_model(tmp_path_factory.mktemp("models") / "other", seed=1)
+
+
+def test_the_loss_by_hand():
+    log_ratios, lengths = torch.tensor([[2.0, -1.0], [0.5, 0.5]]), torch.tensor([[4.0, 2.0], [1.0, 1.0]])
+    sigmoid = preference_losses(log_ratios, lengths, beta=0.1, kind="sigmoid")
+    torch.testing.assert_close(sigmoid, torch.tensor([-math.log(1 / (1 + math.exp(-0.3))), math.log(2)]))
+    ipo = preference_losses(log_ratios, lengths, beta=0.1, kind="ipo")
+    torch.testing.assert_close(ipo, torch.tensor([(2 / 4 + 1 / 2 - 5) ** 2, 25.0]))
+
+
+@pytest.mark.parametrize("loss", ["sigmoid", "ipo"])
+def test_loss_and_rewards_are_those_of_trl(tiny, other, tmp_path, loss):
+    from datasets import Dataset
+    from trl import DPOConfig, DPOTrainer
+
+    rows = preference_rows()
+    config = DPOConfig(
+        output_dir=str(tmp_path),
+        loss_type=[loss],
+        beta=0.3,
+        per_device_train_batch_size=len(rows),
+        bf16=False,
+        gradient_checkpointing=False,
+        report_to=[],
+        use_cpu=True,
+        disable_tqdm=True,
+    )
+    trainer = DPOTrainer(
+        model=load_base(str(other), "fp32"),
+        ref_model=load_base(str(tiny), "fp32"),
+        args=config,
+        train_dataset=Dataset.from_list(rows),
+        processing_class=load_tokenizer(str(tiny)),
+    )
+    theirs = trainer.compute_loss(trainer.model.train(), next(iter(trainer.get_train_dataloader())))
+    shown = {name: values[-1] for name, values in trainer._metrics["train"].items()}
+
+    objective = Preference(
+        pairs_of(tiny, rows), 0, DpoSettings(beta=0.3, loss=loss), frozen=load_base(str(tiny), "fp32")
+    )
+    ours, values = objective.loss(load_base(str(other), "fp32"), list(range(len(rows))))
+    torch.testing.assert_close(ours / len(rows), theirs, rtol=1e-5, atol=1e-5)
+    for name, of_trl in (("chosen_reward", "chosen"), ("rejected_reward", "rejected"), ("margin", "margins")):
+        assert values[name] / len(rows) == pytest.approx(shown[f"rewards/{of_trl}"], abs=1e-5)
+    assert values["accuracy"] / len(rows) == pytest.approx(shown["rewards/accuracies"])
+
+
+def test_a_shared_prompt_changes_neither_value_nor_gradient(tiny):
+    """Each answer in a row of its own, padded and causal, against both behind one prompt."""
+    pairs = pairs_of(tiny, preference_rows())
+    gradients, values = [], []
+    for shared in (True, False):
+        model = load_base(str(tiny), "fp32").train()
+        if shared:
+            found, lengths = answer_logprobs(model, pair_batch(pairs, 0, "cpu"))
+        else:
+            alone = [data.Example(p.prompt, answer, 0) for p in pairs for answer in (p.chosen, p.rejected)]
+            found, lengths = answer_logprobs(model, example_batch(alone, 0, "cpu"))
+        (found.view(-1, 2) @ torch.tensor([1.0, -0.7])).sum().backward()
+        values.append((found.detach(), lengths))
+        gradients.append(torch.cat([weight.grad.flatten() for weight in model.parameters()]))
+    torch.testing.assert_close(values[0], values[1], rtol=1e-4, atol=1e-4)
+    assert torch.cosine_similarity(*gradients, dim=0) > 0.99999
+    torch.testing.assert_close(gradients[0].norm(), gradients[1].norm(), rtol=1e-4, atol=1e-4)
+
+
+def test_the_reference_is_the_base_with_the_adapter_off(tiny):
+    """At the start both are the same; once the adapter says something, the reference stays."""
+    pairs = pairs_of(tiny, preference_rows())
+    settings = DpoSettings(beta=0.1)
+    model = attach_lora(load_base(str(tiny), "fp32"), settings)
+    loss, values = Preference(pairs, 0, settings).loss(model, list(range(8)))
+    assert loss.item() / 8 == pytest.approx(math.log(2), abs=1e-6)
+    assert values["accuracy"] == 0
+    before = Preference(pairs, 0, settings)._reference(model, list(range(8)), pair_batch(pairs[:8], 0, "cpu"))
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "lora_B" in name:
+                weight.normal_()
+    after = Preference(pairs, 0, settings)._reference(model, list(range(8)), pair_batch(pairs[:8], 0, "cpu"))
+    torch.testing.assert_close(before, after)
+    assert Preference(pairs, 0, settings).loss(model, list(range(8)))[0].item() / 8 != pytest.approx(math.log(2))
+
+
+@pytest.mark.parametrize("settings", [{}, {"loss": "ipo"}, {"method": "full", "learning_rate": 0.003}])
+def test_a_preference_is_learnt(run_dir, settings):
+    rows = preference_rows()
+    folder = run_dir("dpo", {"train": rows[:12], "validation": rows[12:]}, {**LEARN, **settings})
+    metrics = finished(folder)["metrics"]
+    assert metrics["validation_before_margin"] == pytest.approx(0, abs=1e-5)
+    assert metrics["validation_accuracy"] == 1
+    assert metrics["validation_margin"] > 0.3
+    names = {"loss", "accuracy", "margin", "chosen_reward", "rejected_reward", "learning_rate"}
+    assert names <= set(events(folder, "metric")[-2]["values"])
+
+
+def test_a_round_from_a_parent_with_an_adapter_starts_from_its_merged_weights(run_dir, tiny, tmp_path):
+    """The reference is the parent; the child's adapter belongs to the merged base that the result names."""
+    parent = run_dir("dpo", {"train": preference_rows()}, LEARN, name="parent")
+    finished(parent)
+    base = {"path": str(tiny), "adapter": str(parent / "adapter"), "merged_cache": str(tmp_path / "merged")}
+    child = run_dir("dpo", {"train": preference_rows()}, {**LEARN, "max_steps": 2}, base=base, name="child")
+    result = finished(child)
+    assert events(child, "metric")[0]["values"]["loss"] == pytest.approx(math.log(2), abs=1e-5)
+    (merged,) = (tmp_path / "merged").iterdir()
+    assert result["base_path"] == str(merged)
+    assert json.loads((child / "adapter" / "adapter_config.json").read_text())["base_model_name_or_path"] == str(merged)
+    written = (merged / "model.safetensors").stat().st_mtime_ns
+    finished(run_dir("dpo", {"train": preference_rows()}, {**LEARN, "max_steps": 1}, base=base, name="sibling"))
+    assert (merged / "model.safetensors").stat().st_mtime_ns == written
+    ids = torch.tensor([data.ChatTokens(load_tokenizer(str(tiny)), "").prompt([user("what is a ?")])])
+    beside = load_policy(Base(str(tiny), parent / "adapter"), "fp32")(ids).logits
+    assert (load_base(str(merged), "fp32")(ids).logits - beside).abs().max() < 0.05 * beside.abs().max()
+    assert (load_base(str(tiny), "fp32")(ids).logits - beside).abs().max() > 0.2 * beside.abs().max()
+
+
+def test_answers_may_be_texts_or_parts(tiny):
+    parts = [{"type": "text", "text": "go"}, {"type": "text", "text": "od"}]
+    rows = [
+        {"prompt": "say a", "chosen": "good", "rejected": "bad"},
+        {
+            "prompt": [user("say a")],
+            "chosen": [{"role": "assistant", "content": parts}],
+            "rejected": [assistant("bad")],
+            "margin": 0.5,
+        },
+    ]
+    first, second = pairs_of(tiny, rows)
+    assert (first.prompt, first.chosen, first.rejected) == (second.prompt, second.chosen, second.rejected)
