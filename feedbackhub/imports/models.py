@@ -5,7 +5,6 @@ from django.db import models
 
 from feedbackhub.projects.models import Project
 
-
 MADE = ("prompts", "models", "outputs", "votes", "preferences")
 
 
@@ -51,6 +50,11 @@ class Import(models.Model):
     def made(self) -> list[tuple[str, int]]:
         """What was made, in the order of the loop (PostgreSQL keeps the keys of `created` in an order of its own)."""
         return [(name, self.created[name]) for name in MADE if name in self.created]
+
+    @property
+    def share_read(self) -> float | None:
+        """How much of the file is read, 0 to 1; None before the first batch."""
+        return min(1.0, self.bytes_read / self.size) if self.bytes_read else None
 
     @property
     def path(self) -> Path:

@@ -1,9 +1,11 @@
 """Pages of imports: upload a file, watch it being read, see what was not taken and why."""
 
 from django.contrib.auth.decorators import login_required
+from django.contrib.humanize.templatetags.humanize import intcomma
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.template.defaultfilters import filesizeformat
 
 from feedbackhub.core.errors import DomainError, NotFound
 from feedbackhub.projects.access import ADMINISTER
@@ -64,6 +66,8 @@ def import_report(request: HttpRequest, pk: int) -> HttpResponse:
     context = {
         "report": report,
         "active": report.status in OPEN,
+        "progress_label": f"{intcomma(report.read)} lines read",
+        "progress_note": f"{filesizeformat(report.bytes_read)} of {filesizeformat(report.size)}",
         "rejections": report.rejections.order_by("line")[:REJECTIONS_SHOWN],
         "shown_at_most": REJECTIONS_SHOWN,
     }
