@@ -102,14 +102,12 @@ export function whiskers(data, look) {
   const { rows } = data;
   const colour = look.palette[0];
   const labels = Math.min(240, Math.round(look.width * 0.34));
-  const bounds = rows.flatMap(({ rating, lower, upper }) => [lower ?? rating, upper ?? rating]);
-  const margin = (Math.max(...bounds) - Math.min(...bounds)) * 0.04 || 10;
   const withInterval = rows.flatMap(({ lower, upper }, index) =>
     lower === null || lower === undefined ? [] : [[index, lower, upper]],
   );
   return {
     ...shared(look),
-    grid: { left: 8, right: 16, top: 8, bottom: 44, containLabel: true },
+    grid: { left: 8, right: 16, top: 8, bottom: 26, containLabel: true },
     tooltip: {
       ...shared(look).tooltip,
       formatter: ({ dataIndex }) => {
@@ -119,8 +117,7 @@ export function whiskers(data, look) {
     },
     xAxis: {
       ...valueAxis(look, data.x ?? "Rating"),
-      min: Math.floor(Math.min(...bounds) - margin),
-      max: Math.ceil(Math.max(...bounds) + margin),
+      boundaryGap: ["4%", "4%"],
     },
     yAxis: { ...categoryAxis(look, rows.map(({ name }) => name), labels), inverse: true },
     series: [
@@ -137,6 +134,7 @@ export function whiskers(data, look) {
       },
       {
         type: "scatter",
+        z: 3,
         symbolSize: 10,
         itemStyle: { color: colour, borderColor: look.surface, borderWidth: 2 },
         data: rows.map(({ rating }, index) => [rating, index]),
@@ -154,7 +152,7 @@ export function lines(data, look) {
   return {
     ...shared(look),
     legend: legend(look, names),
-    grid: { left: data.y ? 26 : 8, right: 16, top: names.length > 1 ? 36 : 12, bottom: 44, containLabel: true },
+    grid: { left: data.y ? 26 : 8, right: 16, top: names.length > 1 ? 36 : 12, bottom: 26, containLabel: true },
     tooltip: {
       ...shared(look).tooltip,
       trigger: "axis",
