@@ -77,9 +77,8 @@ class Chart {
     this.resized.observe(this.canvas);
     this.ready = loadLibrary().then(
       (echarts) => {
+        this.echarts = echarts;
         this.canvas.replaceChildren();
-        this.canvas.style.height = `${heightOf(kind, this.data, this.canvas.clientWidth)}px`;
-        this.drawing = echarts.init(this.canvas, null, { renderer: "canvas" });
         this.draw();
       },
       () => this.showTable(true), // without the library the figures are still there
@@ -87,11 +86,12 @@ class Chart {
   }
 
   draw({ still = false } = {}) {
-    if (!this.drawing || !this.canvas.clientWidth) return;
     const width = this.canvas.clientWidth;
+    if (!this.echarts || !width) return; // in a closed <details>: drawn when it opens
     this.canvas.style.height = `${heightOf(this.kind, this.data, width)}px`;
     const option = OPTIONS[this.kind](this.data, currentLook(width));
     if (still || this.drawn) option.animation = false;
+    this.drawing ??= this.echarts.init(this.canvas);
     this.drawing.resize({ silent: true });
     this.drawing.setOption(option, { notMerge: true });
     this.drawn = true;

@@ -1,13 +1,11 @@
 // From our data to an ECharts option, one function a kind of chart. Pure: data, colours and width in, option out.
 
-const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+const grouped = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
 
-/** A number for people: few digits where it is large, four significant ones where it is small. */
+/** A number for people: one decimal where it is large, four significant digits where it is small. */
 export function say(value) {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
-  const size = Math.abs(value);
-  if (Number.isInteger(value) || size >= 1000) return whole.format(value);
-  return size >= 100 ? value.toFixed(1) : String(Number(value.toPrecision(4)));
+  return Number.isInteger(value) || Math.abs(value) >= 100 ? grouped.format(value) : String(Number(value.toPrecision(4)));
 }
 
 export const percent = (share) => (share === null || share === undefined ? "–" : `${Math.round(share * 100)} %`);
@@ -136,7 +134,7 @@ export function whiskers(data, look) {
         type: "scatter",
         z: 3,
         symbolSize: 10,
-        itemStyle: { color: colour, borderColor: look.surface, borderWidth: 2 },
+        itemStyle: { color: colour, opacity: 1, borderColor: look.surface, borderWidth: 2 },
         data: rows.map(({ rating }, index) => [rating, index]),
       },
     ],

@@ -1,14 +1,24 @@
 // A chart's twin: the same figures as a table and as CSV.
-import { measured, percent, say, seriesOf } from "./chart_options.js";
+import { measured, percent, seriesOf } from "./chart_options.js";
 
 const plain = (value) => ({ text: value ?? "–", value: value ?? "" });
-const figure = (value) => ({ text: say(value), value: value ?? "", num: true });
+const figure = (value) => ({ value: value ?? "", num: true });
 const share = (value) => ({ text: percent(value), value: value ?? "", num: true });
 
 /** {head: [{text, num?}], rows: [[{text, value, num?}]]}: text for people, value unrounded for the CSV. */
 export function tableOf(kind, data) {
   const [head, rows] = TABLES[kind](data);
+  head.forEach((_, column) => sayColumn(rows.map((row) => row[column]).filter((cell) => cell.text === undefined)));
   return { head: head.map((text, index) => ({ text, num: Boolean(rows[0]?.[index]?.num) })), rows };
+}
+
+/** Give the numbers of a column as many decimals as the largest of them needs, so that the points stand under each other. */
+function sayColumn(cells) {
+  const numbers = cells.map(({ value }) => value).filter((value) => value !== "");
+  const largest = Math.max(...numbers.map(Math.abs));
+  const decimals = numbers.every(Number.isInteger) ? 0 : Math.min(4, Math.max(1, 3 - Math.floor(Math.log10(largest || 1))));
+  const format = new Intl.NumberFormat("en", { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
+  for (const cell of cells) cell.text = cell.value === "" ? "–" : format.format(cell.value);
 }
 
 const TABLES = {
