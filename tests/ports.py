@@ -1,9 +1,19 @@
 """Ports of a test run's own servers."""
 
+import random
 import socket
 
 
 def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    """A port that nobody listens on, below those that the system hands to outgoing connections.
+
+    One of those could be taken by somebody's connection between this look and the server's start.
+    """
+    while True:
+        port = random.randrange(20000, 32000)
+        with socket.socket() as listener:
+            try:
+                listener.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port

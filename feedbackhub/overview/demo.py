@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import combinations
 from pathlib import Path
 
 from django.conf import settings
@@ -99,8 +98,7 @@ def demo_load() -> tuple[Project, bool]:
         member_add(project=project, username=account.username, role=account.role, password=password)
     models = [_contender(project, **described) for described in json.loads((FOLDER / "contenders.json").read_text())]
     _answers_load(project, {model.name: model for model in models})
-    for pair in combinations(models, 2):
-        tasks_create(project=project, models=list(pair), kind="pairwise")
+    tasks_create(project=project, models=models)
     return project, True
 
 

@@ -11,6 +11,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -148,7 +149,7 @@ class Command(BaseCommand):
         """Valkey on a port of its own, unless REDIS_URL names a server."""
         if url := os.environ.get("REDIS_URL"):
             try:
-                valkey_wait(url)
+                valkey_wait(url, seconds=5)
             except TimeoutError as error:
                 raise CommandError(f"The server that REDIS_URL names does not answer: {error}") from None
             return
@@ -297,11 +298,14 @@ def _port_check(host: str, port: int) -> None:
 
 
 def _valkey_port(wanted: int) -> int:
-    """`wanted` if it is free, else one that is."""
-    try:
-        return _bind("127.0.0.1", wanted)
-    except OSError:
-        return _bind("127.0.0.1", 0)
+    """`wanted` if it is free, else the next one that is.
+
+    Not one of the system's choosing: those serve outgoing connections too, and a restart could find it taken.
+    """
+    for port in range(wanted, min(wanted + 100, 65536)):
+        with suppress(OSError):
+            return _bind("127.0.0.1", port)
+    raise CommandError(f"No port from {wanted} on is free for Valkey. Set VALKEY_PORT to another one.")
 
 
 def _answers(url: str) -> bool:

@@ -1,0 +1,104 @@
+"""Ctrl-C and SIGTERM leave no process behind, and lose no training; nor does kill -9."""
+
+import signal
+
+import psutil
+import pytest
+from supervised import alive, wait_until
+
+QUEUE_A_RUN = """
+from feedbackhub.runs.services import run_create, run_queue
+run = run_create(
+    project=None, recipe="sft", queue="training", job="stand_in_job.supervise",
+    spec={{"data": {{"train": "data/train.jsonl"}}, "settings": {settings}, "seed": 0}},
+    files={{"data/train.jsonl": [{{"n": 1}}]}},
+)
+run_queue(run=run)
+print(run.pk)
+"""
+STATE = "from feedbackhub.runs.models import Run; run = Run.objects.get(); print(run.state, run.attempts, run.crashes)"
+
+
+def _training(site, **settings) -> list[psutil.Process]:
+    site.python(QUEUE_A_RUN.format(settings=settings))
+    return wait_until(site.training, what="the training process")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_stops_every_process(up, number):
+    site = up().ready()
+    family = site.family()
+    assert len(family) >= 7
+    site.process.send_signal(number)
+    code, said = site.ended()
+    assert code == 0, said
+    assert [process for process in family if alive(process)] == []
+    assert "killed" not in said
+
+
+def test_training_writes_a_checkpoint_and_goes_on_after_the_next_start(up, stand_in_training):
+    site = up(**stand_in_training).ready()
+    _training(site, steps=60, seconds=0.1, checkpoint_every=1000)
+    family = site.family()
+    site.process.terminate()
+    assert site.ended()[0] == 0
+    assert [process for process in family if alive(process)] == []
+    [checkpoint] = (site.home / "runs").glob("*/checkpoint.txt")
+    assert int(checkpoint.read_text()) > 0
+    assert site.python(STATE).split() == ["queued", "1", "0"]
+
+    again = up(home=site.home, **stand_in_training).ready()
+    wait_until(lambda: again.python(STATE).split()[0] == "completed", what="the run to be completed", seconds=60)
+    assert again.python(STATE).split() == ["completed", "2", "0"]
+    steps = [int(line.split()[1]) for line in (checkpoint.parent / "writers.txt").read_text().splitlines()]
+    assert steps == list(range(1, 61)), "steps were done twice or left out"
+
+
+def test_training_that_does_not_stop_is_killed_in_the_end(up, stand_in_training):
+    site = up(**stand_in_training, RUN_STOP_GRACE_SECONDS="1").ready()
+    _training(site, steps=6000, seconds=0.1, ignore_sigterm=True)
+    family = site.family()
+    site.process.terminate()
+    code, said = site.ended()
+    assert code == 0
+    assert [process for process in family if alive(process)] == []
+    assert "killed, for they did not stop in time: training run" in said
+
+
+def test_a_second_ctrl_c_does_not_wait(up, stand_in_training):
+    site = up(**stand_in_training, RUN_STOP_GRACE_SECONDS="300").ready()
+    _training(site, steps=6000, seconds=0.1, ignore_sigterm=True)
+    family = site.family()
+    site.process.send_signal(signal.SIGINT)
+    wait_until(lambda: "stopping" in site.said(), what="it to be stopping")
+    site.process.send_signal(signal.SIGINT)
+    site.ended()
+    assert [process for process in family if alive(process)] == []
+
+
+def test_kill_9_leaves_nothing_but_the_training(up, stand_in_training):
+    site = up(**stand_in_training).ready()
+    training = _training(site, steps=6000, seconds=0.1)
+    family = [process for process in site.family() if process not in training]
+    site.process.kill()
+    site.process.wait()
+    wait_until(lambda: not any(map(alive, family)), seconds=60, what="the others to end by themselves")
+    assert all(map(alive, training)), "training is adopted by the next start, not thrown away"
+
+
+def test_the_next_start_ends_what_kill_9_left_and_adopts_the_training(up, stand_in_training):
+    site = up(**stand_in_training).ready()
+    [training] = _training(site, steps=6000, seconds=0.1)
+    left = site.children()
+    left["sweeper"].kill()  # … which would have cleaned up
+    site.process.kill()
+    site.process.wait()
+    again = up(home=site.home, **stand_in_training)
+    again.ready()
+    assert not any(map(alive, left.values()))
+    assert "an earlier one was killed and had left" in again.said()
+    watched = "from feedbackhub.runs.models import RunEvent; print(RunEvent.objects.count())"
+    seen = int(again.python(watched))
+    wait_until(lambda: int(again.python(watched)) > seen, seconds=60, what="the training to be watched again")
+    assert alive(training)
+    assert again.python(STATE).split() == ["running", "1", "0"]
