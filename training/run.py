@@ -101,8 +101,8 @@ def _recipe(name: str):
 def _environment(spec: dict) -> None:
     """No telemetry, no progress bars in the log, no network unless the base is a hub id; threads that give way."""
     base = spec.get("base") or {}
-    # Threads that wait by spinning keep a second busy process off the cores: two trainings on two cores then each ran at
-    # a twentieth of their speed, instead of a third. Read by OpenMP when torch loads it.
+    # Threads that wait by spinning keep a second busy process off the cores: two trainings on two cores each ran at a
+    # twentieth of their speed then, instead of a third. Read by OpenMP when torch loads it.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
