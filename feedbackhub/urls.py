@@ -4,11 +4,15 @@ from django.urls import include, path
 
 from feedbackhub.core import views as core
 from feedbackhub.overview import views as overview
+from feedbackhub.overview.demo import demo_accounts
+
+# The template calls demo_accounts when it gets there.
+SIGN_IN = auth.LoginView.as_view(redirect_authenticated_user=True, extra_context={"demo_accounts": demo_accounts})
 
 urlpatterns = [
     path("healthz", core.healthz, name="healthz"),
     path("admin/", admin.site.urls),
-    path("sign-in/", auth.LoginView.as_view(redirect_authenticated_user=True), name="login"),
+    path("sign-in/", SIGN_IN, name="login"),
     path("sign-out/", auth.LogoutView.as_view(), name="logout"),
     path("api/", include("feedbackhub.api.urls")),
     path("", overview.home, name="home"),
