@@ -17,7 +17,7 @@ from . import selectors, services
 from .datasets import dataset_freeze
 from .exports import dataset_export, formats_of
 from .forms import FreezeForm, RoundForm
-from .recipes import recipes
+from .recipes import recipes, schema
 
 LOG_LINES = 200
 
@@ -150,9 +150,17 @@ def round_page(request: HttpRequest, number: int) -> HttpResponse:
         "evaluation": evaluation,
         "table": comparison_table(evaluation) if evaluation else None,
         "ab": _verdict(tuning_round),
+        "settings": _settings_shown(tuning_round),
+        "socket": f"/ws/rounds/{tuning_round.pk}/",
         "is_admin": Role.ADMIN in request.roles,
     }
     return render(request, "rounds/round.html", context)
+
+
+def _settings_shown(tuning_round) -> list[tuple[str, object]]:
+    """Every setting of the recipe, as it was given or by default."""
+    rules = schema()[tuning_round.recipe]["settings"]
+    return [(name.replace("_", " "), tuning_round.settings.get(name, rule["default"])) for name, rule in rules.items()]
 
 
 def _verdict(tuning_round) -> dict | None:

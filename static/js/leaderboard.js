@@ -1,0 +1,21 @@
+// An open leaderboard follows the votes: a push says that one has come, the board is then asked for anew.
+import { connect } from "./live.js";
+
+const board = document.getElementById("board");
+const PAUSE_MS = 700; // a burst of votes is one refresh
+let timer = null;
+
+function refresh() {
+  timer = null;
+  window.htmx.ajax("GET", location.href, { target: "#board", swap: "innerHTML" }).catch(() => {});
+}
+
+function soon() {
+  timer ??= setTimeout(refresh, PAUSE_MS);
+}
+
+connect(board.dataset.live, {
+  onMessage: soon,
+  onState: (state, { again } = {}) => again && soon(),
+  indicator: document.getElementById("board-live"),
+});
