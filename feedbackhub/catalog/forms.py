@@ -61,8 +61,8 @@ class ModelForm(forms.Form):
     def source_fields(self) -> list:
         return [field for field in self if not field.name.startswith("decoding_")]
 
-    def decoding_fields(self) -> list:
-        return [field for field in self if field.name.startswith("decoding_")]
+    def decoding_numbers(self) -> list:
+        return [self[f"decoding_{name}"] for name, (kind, *_) in DECODING.items() if kind is not str]
 
     def decoding(self) -> dict:
         """The decoding settings that were filled in."""

@@ -1,6 +1,6 @@
 """Reads of prompts, model versions and outputs that pages and API share."""
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import BooleanField, Count, ExpressionWrapper, Q, QuerySet
 
 from feedbackhub.core.errors import NotFound
 from feedbackhub.projects.models import Project
@@ -19,9 +19,11 @@ def models_of(project: Project) -> QuerySet[ModelVersion]:
 
 
 def models_with_outputs(project: Project) -> QuerySet[ModelVersion]:
-    """`models_of` with `output_count` (in this project) and parents at hand."""
+    """`models_of` with `output_count` (in this project) and parents at hand; those with weights come first."""
     count = Count("outputs", filter=Q(outputs__prompt__project=project))
-    return models_of(project).select_related("parent").annotate(output_count=count)
+    without_weights = ExpressionWrapper(Q(kind=ModelVersion.Kind.IMPORTED), output_field=BooleanField())
+    models = models_of(project).select_related("parent").annotate(output_count=count)
+    return models.alias(without_weights=without_weights).order_by("without_weights", "name", "pk")
 
 
 def model_by_name(*, project: Project, name: str) -> ModelVersion:

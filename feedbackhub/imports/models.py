@@ -52,6 +52,11 @@ class Import(models.Model):
         return [(name, self.created[name]) for name in MADE if name in self.created]
 
     @property
+    def made_any(self) -> list[tuple[str, int]]:
+        """`made` without the kinds of which nothing was."""
+        return [(name, n) for name, n in self.made if n]
+
+    @property
     def share_read(self) -> float | None:
         """How much of the file is read, 0 to 1; None before the first batch."""
         return min(1.0, self.bytes_read / self.size) if self.bytes_read else None

@@ -23,7 +23,13 @@ REJECTIONS_SHOWN = 1000
 
 def _kinds() -> list[dict]:
     return [
-        {"name": label, "what": WHAT_FOR[kind], "example": EXAMPLES[kind], "fields": FIELDS[kind].items()}
+        {
+            "value": kind,
+            "label": label,
+            "what": WHAT_FOR[kind],
+            "example": EXAMPLES[kind],
+            "fields": FIELDS[kind].items(),
+        }
         for kind, label in Import.Kind.choices
     ]
 
