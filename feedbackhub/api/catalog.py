@@ -71,7 +71,12 @@ def prompt_shown(prompt: Prompt) -> dict:
 
 
 def output_shown(output: Output) -> dict:
-    return {"id": output.pk, "prompt": output.prompt_id, "model": output.model.name, "text": output.text}
+    return {
+        "id": output.pk,
+        "prompt": output.prompt_id,
+        "model": output.model.name if output.model else None,
+        "text": output.text,
+    }
 
 
 def generation_shown(generation: Generation) -> dict:
