@@ -1,7 +1,6 @@
 """The demo project: prompts of our own, real answers of one small model in three voices, three people to sign in as."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,7 +11,7 @@ from django.db import transaction
 
 from feedbackhub.accounts.models import User
 from feedbackhub.accounts.services import token_create
-from feedbackhub.catalog.content import messages_of, messages_read
+from feedbackhub.catalog.content import messages_of
 from feedbackhub.catalog.models import ModelVersion
 from feedbackhub.catalog.services import (
     ImportedOutput,
@@ -119,22 +118,16 @@ def _contender(project: Project, *, name: str, decoding: dict, description: str)
     return model_create(project=project, name=name, kind=ModelVersion.Kind.LOCAL, base=base, decoding=decoding)
 
 
-def demo_rows() -> Iterator[dict]:
-    """The prompts with their answers, as `outputs` lines of an import."""
-    with (FOLDER / "outputs.jsonl").open(encoding="utf-8") as file:
-        yield from map(json.loads, file)
-
-
 def _answers_load(project: Project, models: dict[str, ModelVersion]) -> None:
-    rows = list(demo_rows())
+    with (FOLDER / "outputs.jsonl").open(encoding="utf-8") as file:
+        rows = [json.loads(line) for line in file]
     made = prompts_bulk_get_or_create(
         project=project,
         rows=[
             PromptRow(
-                messages=messages_read(row.get("messages") or messages_of(row["prompt"])),
+                messages=messages_of(row["prompt"]),
                 references=row.get("references", []),
                 category=row["category"],
-                split=row.get("split"),
                 external_id=row["id"],
             )
             for row in rows
