@@ -41,7 +41,9 @@ def start(directory: Path, port: int) -> str:
     subprocess.run(
         [binaries / "initdb", "-D", cluster, "-U", "feedbackhub", "-A", "trust", "-E", "UTF8", "--no-sync"], **run
     )
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off -c max_connections=100"
+    options = (
+        f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off -c max_connections=100"
+    )
     pg_ctl = [binaries / "pg_ctl", "-D", cluster, "-l", directory / "log", "-w"]
     subprocess.run([*pg_ctl, "-o", options, "start"], **run)
     atexit.register(subprocess.run, [*pg_ctl, "-m", "immediate", "stop"], stdout=subprocess.DEVNULL, cwd="/", **demote)

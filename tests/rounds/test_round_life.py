@@ -1,0 +1,162 @@
+"""A round's life: launched, trained for real on a tiny model, registered, followed up; and how each step says no."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from feedbackhub.catalog.models import ModelVersion, Output
+from feedbackhub.catalog.services import prompt_get_or_create
+from feedbackhub.core.errors import DomainError
+from feedbackhub.rating.models import Task
+from feedbackhub.rounds import follow_up, services
+from feedbackhub.rounds.datasets import dataset_freeze
+from feedbackhub.rounds.models import FollowUp
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def base(project, tmp_path, settings, monkeypatch):
+    """A tiny model that can be trained, as a local model version."""
+    from training_cast import tiny_model
+
+    settings.RUNS_DIR = tmp_path / "runs"
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    folder = tiny_model(tmp_path / "tiny")
+    return ModelVersion.objects.create(
+        project=project, name="tiny", kind="local", base=str(folder), decoding={"max_new_tokens": 8}
+    )
+
+
+@pytest.fixture
+def demonstrations(project, alice):
+    """Six prompts to learn from and two that are held out, all with references."""
+    for number in range(8):
+        split = "train" if number < 6 else "test"
+        prompt_get_or_create(project=project, prompt=f"say {number}", references=[f"it is {number}"], split=split)
+    return dataset_freeze(project=project, by=alice, kind="sft")
+
+
+def draft(project, alice, base, dataset, **given):
+    given = {"recipe": "sft", "settings": {"max_steps": 2, "batch_size": 2}, **given}
+    return services.round_create(project=project, by=alice, base_model=base, dataset=dataset, **given)
+
+
+def test_a_round_makes_a_model_that_answers_is_measured_and_meets_its_parent(
+    project, alice, base, demonstrations, queue
+):
+    tuning_round = draft(project, alice, base, demonstrations)
+    services.round_launch(tuning_round=tuning_round)
+    for _ in range(6):  # the sweeper comes by, the workers work, until nothing is left to do
+        queue()
+        services.sweep()
+        if not follow_up.unfinished_rounds().exists():
+            break
+    tuning_round.refresh_from_db()
+    assert tuning_round.run.state == "completed", tuning_round.run.error_message
+    child = tuning_round.model
+    assert child.parent == base
+    assert Path(child.adapter, "adapter_model.safetensors").is_file()
+    messages = {step.step: (step.status, step.message) for step in tuning_round.follow_ups.all()}
+    assert {status for status, _ in messages.values()} == {"done"}, messages
+    assert Output.objects.filter(model=child, prompt__split="test").count() == 2
+    assert Output.objects.filter(model=base).count() == 2
+    metrics = tuning_round.follow_ups.get(step="evaluation").evaluation.results
+    assert set(metrics.values_list("model__name", flat=True)) == {"tiny", child.name}
+    assert {"rouge1", "rouge2", "rougeL", "bleu", "chrf"} <= set(metrics.values_list("metric", flat=True))
+    step = tuning_round.follow_ups.get(step="pairs")
+    assert step.tasks_created == Task.objects.filter(project=project).count()
+
+
+def test_completing_twice_registers_once(project, alice, base, demonstrations, queue):
+    tuning_round = draft(project, alice, base, demonstrations)
+    services.round_launch(tuning_round=tuning_round)
+    queue()
+    tuning_round.refresh_from_db()
+    services.round_complete(run=tuning_round.run)
+    services.round_complete(run=tuning_round.run)
+    assert ModelVersion.objects.filter(parent=base).count() == 1
+    assert FollowUp.objects.filter(round=tuning_round).count() == len(follow_up.ORDER)
+
+
+def test_the_sweeper_registers_what_a_lost_job_has_left(project, alice, base, demonstrations, queue):
+    from feedbackhub.runs.services import run_supervise
+
+    tuning_round = draft(project, alice, base, demonstrations)
+    services.round_launch(tuning_round=tuning_round)
+    run_supervise(run_id=tuning_round.run_id)  # trained, but the worker died before it could register the model
+    tuning_round.refresh_from_db()
+    assert tuning_round.model is None
+    services.sweep()
+    tuning_round.refresh_from_db()
+    assert tuning_round.model.parent == base
+
+
+def test_without_held_out_prompts_the_steps_say_so(project, alice, base, queue):
+    prompt_get_or_create(project=project, prompt="only one", references=["one"], split="train")
+    dataset = dataset_freeze(project=project, by=alice, kind="sft")
+    tuning_round = draft(project, alice, base, dataset)
+    services.round_launch(tuning_round=tuning_round)
+    queue()
+    services.sweep()
+    step = tuning_round.follow_ups.get(step="answers")
+    assert step.status == "failed"
+    assert "no prompt in the validation or test split" in step.message
+
+
+def test_a_failed_round_says_why_and_can_be_resumed(project, alice, base, demonstrations, queue):
+    tuning_round = draft(project, alice, base, demonstrations)
+    moved = Path(base.base).rename(Path(base.base).with_name("moved"))
+    services.round_launch(tuning_round=tuning_round)
+    queue()
+    tuning_round.refresh_from_db()
+    assert tuning_round.run.state == "failed"
+    assert base.base in tuning_round.run.error_message
+    moved.rename(base.base)
+    services.round_resume(tuning_round=tuning_round)
+    queue()
+    tuning_round.run.refresh_from_db()
+    assert tuning_round.run.state == "completed"
+
+
+def test_nothing_of_a_test_prompt_is_in_the_run_directory(project, alice, base, demonstrations):
+    tuning_round = draft(project, alice, base, demonstrations)
+    written = "".join(path.read_text() for path in tuning_round.run.directory.rglob("*.jsonl"))
+    assert "say 0" in written
+    assert "say 6" not in written
+    assert "say 7" not in written
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"recipe": "gossip"}, 'recipe "gossip" is none of'),
+        ({"recipe": "ppo"}, "is not available in this version"),
+        ({"recipe": "dpo"}, "learns from a dataset of kind preference"),
+        ({"settings": {"speed": 1}}, '"speed" is no setting of sft'),
+        ({"settings": {"max_steps": -1}}, "max_steps must be at least"),
+        ({"settings": {"method": "magic"}}, "method must be one of"),
+    ],
+)
+def test_a_round_that_cannot_be_is_refused_in_words(project, alice, base, demonstrations, change, says):
+    with pytest.raises(DomainError, match=says):
+        draft(project, alice, base, demonstrations, **change)
+
+
+def test_a_model_without_weights_cannot_be_tuned(project, alice, demonstrations):
+    imported = ModelVersion.objects.create(project=project, name="imported", kind="imported")
+    with pytest.raises(DomainError, match="no weights here"):
+        draft(project, alice, imported, demonstrations)
+
+
+def test_a_draft_is_launched_once(project, alice, base, demonstrations, queue):
+    tuning_round = draft(project, alice, base, demonstrations)
+    services.round_launch(tuning_round=tuning_round)
+    tuning_round.refresh_from_db()
+    with pytest.raises(DomainError, match="not a draft"):
+        services.round_launch(tuning_round=tuning_round)
+    services.round_stop(tuning_round=tuning_round)
+    tuning_round.refresh_from_db()
+    assert tuning_round.run.state == "stopped"
