@@ -60,6 +60,8 @@ def votes_in_order(
         if any(model is None for _, model, *_ in found):
             continue  # an imported preference that names no model trains, and counts for none
         for one, other in combinations(found, 2):
+            if one[1] == other[1]:
+                continue  # two answers of one model: no contest between models
             if between is None or {one[1], other[1]} == {model.pk for model in between}:
                 yield Vote(judgment, one[1], other[1], _outcome(one, other), one[3], other[3])
 
