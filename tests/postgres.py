@@ -31,7 +31,7 @@ def start(directory: Path, port: int) -> str:
         names = {user.pw_name for user in pwd.getpwall()}
         user = pwd.getpwnam("postgres" if "postgres" in names else "nobody")
         for folder in (directory, *directory.parents):
-            if folder == Path("/tmp") or not folder.stat().st_uid == 0 or folder == Path("/"):
+            if folder == Path("/tmp") or folder.stat().st_uid != 0 or folder == Path("/"):
                 break
             folder.chmod(0o755)
         os.chown(directory, user.pw_uid, user.pw_gid)
@@ -41,9 +41,7 @@ def start(directory: Path, port: int) -> str:
     subprocess.run(
         [binaries / "initdb", "-D", cluster, "-U", "feedbackhub", "-A", "trust", "-E", "UTF8", "--no-sync"], **run
     )
-    options = (
-        f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off -c max_connections=100"
-    )
+    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off"
     pg_ctl = [binaries / "pg_ctl", "-D", cluster, "-l", directory / "log", "-w"]
     subprocess.run([*pg_ctl, "-o", options, "start"], **run)
     atexit.register(subprocess.run, [*pg_ctl, "-m", "immediate", "stop"], stdout=subprocess.DEVNULL, cwd="/", **demote)

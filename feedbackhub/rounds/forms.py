@@ -1,6 +1,7 @@
 """Forms of the rounds room: freezing a dataset, drafting a round. The services validate; these read and explain."""
 
 from django import forms
+from django.conf import settings as site
 
 from feedbackhub.catalog.models import ModelVersion
 from feedbackhub.catalog.selectors import models_of
@@ -61,7 +62,7 @@ class RoundForm(forms.Form):
         self.fields["recipe"].initial = recipe
         trainable = models_of(project).filter(kind__in=("local", "hub"), role="policy")
         self.fields["base_model"].queryset = trainable
-        self.fields["base_model"].initial = trainable.first()
+        self.fields["base_model"].initial = trainable.filter(name=site.EMBEDDED_MODEL).first() or trainable.first()
         datasets = PreferenceDataset.objects.filter(project=project, kind=DATASET_KIND[recipe]).order_by("-pk")
         self.fields["dataset"].queryset = datasets
         self.fields["dataset"].initial = datasets.first()
@@ -89,7 +90,8 @@ def dataset_label(dataset: PreferenceDataset) -> str:
 
 
 def _field(name: str, rule: dict) -> forms.Field:
-    common = {"label": name.replace("_", " "), "required": False, "initial": rule["default"], "help_text": rule["help"]}
+    label = name.replace("_", " ").capitalize().replace("Lora", "LoRA")
+    common = {"label": label, "required": False, "initial": rule["default"], "help_text": rule["help"]}
     if rule.get("choices"):
         return forms.ChoiceField(choices=[(choice, choice) for choice in rule["choices"]], **common)
     kind = rule["type"].split("|")[0].strip()

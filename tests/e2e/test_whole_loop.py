@@ -114,17 +114,8 @@ def test_the_loop_closes(site, page):
     accessible(board)
 
 
-PAGES = [
-    "",
-    "catalog/prompts/",
-    "catalog/models/",
-    "imports/",
-    "rate/history/",
-    "rate/tasks/",
-    "rounds/",
-    "rounds/new/",
-]
-PAGES += ["evaluations/", "leaderboard/", "leaderboard/ab/", "langsmith/"]
+PAGES = ["", "catalog/prompts/", "catalog/models/", "imports/", "rate/history/", "rate/tasks/", "rounds/"]
+PAGES += ["rounds/new/", "evaluations/", "leaderboard/", "leaderboard/ab/", "langsmith/"]
 
 
 def test_every_page_is_accessible_and_within_its_policy(site, page):

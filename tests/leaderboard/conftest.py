@@ -14,7 +14,7 @@ NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
 @pytest.fixture
 def vote(project):
-    """vote("red", "blue") → red won. vote("red", "blue", "tie"), vote(…, "both_bad"); category=, minute=, chars=(a, b)."""
+    """vote("red", "blue") → red won; winner: a, b, tie or both_bad. Also category=, minute=, chars=(a, b)."""
     counter = itertools.count()
 
     def make(a, b, winner="a", *, category="", minute=None, chars=(None, None)):
