@@ -1,5 +1,6 @@
 """manage.py loop: the whole loop on real data, and one table that says what it gained."""
 
+import logging
 import os
 import platform
 import time
@@ -45,6 +46,9 @@ class Command(BaseCommand):
             dpo_settings=DPO_SETTINGS,
         )
         started = time.monotonic()
+        # Everything is done here, in the foreground: that no queue or live page answers is of no interest.
+        for name in ("feedbackhub.core.queue", "feedbackhub.core.live"):
+            logging.getLogger(name).setLevel(logging.ERROR)
         try:
             loop.data_check(plan.data)
             if not (settings.EMBEDDED_MODEL_DIR / "config.json").exists():
