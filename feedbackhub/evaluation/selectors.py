@@ -50,7 +50,6 @@ class ComparisonTable:
     def chart(self) -> dict:
         """The same for chart.js, kind `bars`: a group a metric, a bar a model."""
         return {
-            "kind": "bars",
             "groups": [row.metric.label for row in self.rows],
             "series": [
                 {

@@ -1,7 +1,7 @@
 // A run's page while it runs: progress, curves, answers and log follow the pushes (docs/runs.md, "Pushes").
 // While the socket is away the section is asked for anew every few seconds; with the state changes the whole page.
 import { connect } from "./live.js";
-import { update } from "./chart.js";
+import { chartOf } from "./chart.js";
 
 const ASK_AGAIN_MS = 5000;
 const ACTIVE = new Set(["queued", "running", "stopping"]);
@@ -48,7 +48,7 @@ function apply({ events = [], run }) {
     refresh("#main");
     return;
   }
-  const added = new Map(); // metric → points by split
+  const added = new Map(); // chart → {split: points}
   for (const event of events) {
     ({ metric: addMetric, sample: showSample, warning: showWarning })[event.type]?.(event.data, added);
     logEvent(event);
@@ -76,32 +76,21 @@ function duration(seconds) {
 function addMetric({ step, split, values }, added) {
   for (const [name, value] of Object.entries(values)) {
     if (typeof value !== "number") continue;
-    if (!added.has(name)) added.set(name, []);
-    added.get(name).push({ split, point: [step, value] });
+    const curve = `curve-${name}`;
+    if (!added.has(curve)) added.set(curve, {});
+    (added.get(curve)[split] ??= []).push([step, value]);
   }
 }
 
 function drawCurves(added) {
-  for (const [name, points] of added) {
-    const source = document.getElementById(`curve-${name}`);
-    if (!source) {
+  for (const [curve, bySplit] of added) {
+    const figure = section().querySelector(`[data-chart-source="${CSS.escape(curve)}"]`);
+    if (!figure) {
       refresh("#run"); // the first of its kind: the server makes the chart
       return;
     }
-    const data = JSON.parse(source.textContent);
-    for (const { split, point } of points) insert(data.series, split, point);
-    source.textContent = JSON.stringify(data);
-    update(source.closest("figure"), data);
+    for (const [split, points] of Object.entries(bySplit)) chartOf(figure).append(split, points);
   }
-}
-
-/** A step that is done again after a crash replaces what it was before. */
-function insert(series, split, point) {
-  let line = series.find(({ name }) => name === split);
-  if (!line) series.push((line = { name: split, points: [] }));
-  line.points = line.points.filter(([step]) => step !== point[0]);
-  line.points.push(point);
-  line.points.sort(([a], [b]) => a - b);
 }
 
 // --- Answers, warnings, log -----------------------------------------------------------------------------------------
