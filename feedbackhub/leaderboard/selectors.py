@@ -11,7 +11,7 @@ from feedbackhub.catalog.models import ModelVersion
 from feedbackhub.core.errors import DomainError
 from feedbackhub.evaluation.models import Result
 from feedbackhub.projects.models import Project
-from feedbackhub.rating.models import PairTally, RankingTally
+from feedbackhub.rating.models import Judgment, PairTally, RankingTally
 from feedbackhub.stats.bradley_terry import bradley_terry
 from feedbackhub.stats.compare import compare
 from feedbackhub.stats.elo import online_elo
@@ -19,7 +19,7 @@ from feedbackhub.stats.intervals import wilson_interval
 from feedbackhub.stats.length_control import length_controlled_bradley_terry
 from feedbackhub.stats.tallies import Tallies
 
-from .votes import Vote, votes_in_order
+from .votes import Vote, in_force, votes_in_order
 
 METHODS = ("bt", "elo")
 CONTROLS = ("length",)
@@ -65,7 +65,21 @@ def board(
         rated = _length_controlled_rows(counts, votes, notes)
     else:
         rated = bradley_terry(counts.tallies, counts.rankings).rows()
+    notes += _simulated_notes(project, category, as_of)
     return _answer(counts, rated, method=method, as_of=as_of, notes=notes)
+
+
+def _simulated_notes(project: Project, category: str | None, as_of: datetime | None) -> list[dict]:
+    """Votes by programs are told apart wherever they appear."""
+    if as_of is None:
+        tallies = PairTally.objects.filter(project=project, source=Judgment.Source.SIMULATED)
+        tallies = tallies if category is None else tallies.filter(category=category)
+        count = sum(sum(row) for row in tallies.values_list("wins_a", "wins_b", "ties", "both_bad"))
+    else:
+        judgments = in_force(project, as_of).filter(source=Judgment.Source.SIMULATED)
+        count = (judgments if category is None else judgments.filter(category=category)).count()
+    text = f"{count} of these votes are by simulated raters, not by people."
+    return [{"code": "simulated", "value": count, "text": text}] if count else []
 
 
 def _parameters_check(project: Project, method: str, category: str | None, control: str | None) -> None:
@@ -258,11 +272,13 @@ def ab(*, project: Project, a: ModelVersion, b: ModelVersion) -> dict:
     rows = PairTally.objects.filter(project=project, model_a=low, model_b=high)
     for category, *counts in rows.values_list("category", "wins_a", "wins_b", "ties", "both_bad"):
         by_category[category] += np.array(counts if a is low else [counts[1], counts[0], *counts[2:]])
+    simulated = rows.filter(source=Judgment.Source.SIMULATED)
     total = sum(by_category.values(), np.zeros(4, dtype=np.int64))
     return {
         "a": a.name,
         "b": b.name,
         **_compared(total),
+        "simulated": sum(sum(counts) for counts in simulated.values_list("wins_a", "wins_b", "ties", "both_bad")),
         "categories": [{"category": name, **_compared(by_category[name])} for name in sorted(by_category) if name],
         "position_bias": position_bias(project=project, a=a, b=b),
         "metrics": metrics(project=project, a=a, b=b),

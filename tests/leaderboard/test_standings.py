@@ -145,3 +145,15 @@ def test_a_against_b_is_b_against_a_seen_from_the_other_side(project, circle):
     assert one["position_bias"]["first"] == 7
     with pytest.raises(DomainError, match="against itself"):
         ab(project=project, a=red, b=red)
+
+
+def test_votes_by_simulated_raters_are_called_simulated(project, circle, vote):
+    from feedbackhub.rating.models import Judgment
+    from feedbackhub.rating.services import tallies_rebuild
+
+    assert not [note for note in board(project=project)["notes"] if note["code"] == "simulated"]
+    Judgment.objects.filter(category="even").update(source="simulated")
+    tallies_rebuild(project=project)
+    for options in ({}, {"as_of": datetime(2100, 1, 1, tzinfo=UTC)}):
+        (note,) = [note for note in board(project=project, **options)["notes"] if note["code"] == "simulated"]
+        assert note["value"] == 9
