@@ -150,7 +150,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 20 * 1024 * 1024
 
 # --- Queue, channel layer -------------------------------------------------------------------------------------
 # The database is the truth; the queue can be lost at any time and is rebuilt from it by the sweeper.
-# A Valkey that `manage.py up` has started says its port in a file: `manage.py shell` and the like then use the same one.
+# A Valkey that `manage.py up` has started says its port in a file: `manage.py shell` and the like use the same one.
 _PORT_FILE = FEEDBACKHUB_HOME / "valkey.port"
 VALKEY_PORT = _PORT_FILE.read_text().strip() if _PORT_FILE.exists() else env("VALKEY_PORT", default="6390")
 REDIS_URL = env("REDIS_URL", default=f"redis://127.0.0.1:{VALKEY_PORT}/0")

@@ -24,6 +24,7 @@ POLL_SECONDS = 0.1
 BACKOFF_AT_MOST = 30.0
 STEADY_SECONDS = 30.0  # a child that lived this long is not failing: its next restart is quick again
 KILL_SECONDS = 5.0
+JOB_SECONDS = 10.0  # for a worker's job to write down what became of its training process
 COLOURS = (36, 33, 32, 35, 34, 31)
 NAME_WIDTH = 8
 
@@ -94,13 +95,19 @@ def sessions_end(sessions: list[Session], *, seconds: float, hurry: threading.Ev
     """
     for session in sessions:
         _signal(_leader_or_members(session), signal.SIGTERM)
+    left = _sessions_wait(sessions, seconds=seconds, hurry=hurry)
+    _sessions_kill(left)
+    return [session.name for session in left]
+
+
+def _sessions_wait(sessions: list[Session], *, seconds: float, hurry: threading.Event | None) -> list[Session]:
+    """Those that still have members after `seconds`, or when `hurry` is set."""
     deadline = time.monotonic() + seconds
     while (left := [session for session in sessions if session.members()]) and time.monotonic() < deadline:
         if hurry is not None and hurry.is_set():
             break
         time.sleep(POLL_SECONDS)
-    _sessions_kill(left)
-    return [session.name for session in left]
+    return left
 
 
 def _sessions_kill(sessions: list[Session]) -> None:
@@ -110,38 +117,44 @@ def _sessions_kill(sessions: list[Session]) -> None:
         time.sleep(POLL_SECONDS)
 
 
-def training_sessions(runs: Path) -> list[Session]:
-    """The training processes at work in a run directory under `runs`, each with all that it forked."""
+def training_sessions(runs: Path, *, under: list[Session] | None = None) -> list[Session]:
+    """The training processes at work in a run directory under `runs`, each with all that it forked.
+
+    under: only those that processes of these sessions have started.
+    """
     wanted = f"training run {runs}{os.sep}"
+    starters = None if under is None else {session.pid for session in under}
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if wanted in " ".join(process.cmdline()) and _session_of(process) == process.pid:
+            if wanted not in " ".join(process.cmdline()) or _session_of(process) != process.pid:
+                continue
+            if starters is None or starters & {_session_of(parent) for parent in process.parents()}:
                 found.append(Session("training run", process.pid, process.create_time()))
     return found
 
 
-def training_end(runs: Path, workers: list[Session], *, seconds: float, hurry: threading.Event) -> list[str]:
+def training_end(
+    training: Callable[[], list[Session]], workers: list[Session], *, seconds: float, hurry: threading.Event
+) -> list[str]:
     """End training processes and the workers that watch them, who want to write down how each one ended.
 
     A training process checkpoints on SIGTERM; after `seconds` in all it is killed, and resumes from its last
     checkpoint. A worker whose job is no training (an import) gets a few seconds; the sweeper queues that job again.
+
+    training: says which ones there are now. Returns the names of what had to be killed.
     """
     for session in workers:
         _signal(_leader_or_members(session), signal.SIGTERM)  # to the worker, not its job: it takes no new one
     asked: set[Session] = set()
     deadline = time.monotonic() + seconds
-    while (active := training_sessions(runs)) and time.monotonic() < deadline and not hurry.is_set():
+    while (active := training()) and time.monotonic() < deadline and not hurry.is_set():
         for session in set(active) - asked:  # a worker may have started another just now
             _signal(_leader_or_members(session), signal.SIGTERM)
             asked.add(session)
         time.sleep(POLL_SECONDS)
     _sessions_kill(active)
-    deadline = time.monotonic() + 10
-    while (left := [session for session in workers if session.members()]) and time.monotonic() < deadline:
-        if hurry.is_set():
-            break
-        time.sleep(POLL_SECONDS)
+    left = _sessions_wait(workers, seconds=JOB_SECONDS, hurry=hurry)
     _sessions_kill(left)
     return [session.name for session in [*active, *left]]
 

@@ -114,6 +114,12 @@ class Up:
         environment = {**self.environment, "LOG_LEVEL": "WARNING"}
         return subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True).stdout
 
+    def workers(self, *queues: str) -> subprocess.Popen:
+        """`manage.py workers`, beside this one on the same home."""
+        command = [sys.executable, "manage.py", "workers", *queues]
+        with (self.home / "workers.log").open("wb") as log:
+            return subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=log, stderr=log)
+
     def clean_up(self) -> None:
         """After a test, whatever came of it."""
         if self.process is None:

@@ -1,6 +1,7 @@
 """Ctrl-C and SIGTERM leave no process behind, and lose no training; nor does kill -9."""
 
 import signal
+from functools import partial
 
 import psutil
 import pytest
@@ -19,9 +20,12 @@ print(run.pk)
 STATE = "from feedbackhub.runs.models import Run; run = Run.objects.get(); print(run.state, run.attempts, run.crashes)"
 
 
-def _training(site, **settings) -> list[psutil.Process]:
+def _training(site, runs: int = 1, **settings) -> list[psutil.Process]:
+    """Queue a run; the training processes, once `runs` of them have done their first step."""
     site.python(QUEUE_A_RUN.format(settings=settings))
-    return wait_until(site.training, what="the training process")
+    begun = partial((site.home / "runs").glob, "*/writers.txt")
+    wait_until(lambda: len(list(begun())) == runs, what="the first training step", seconds=60)
+    return site.training()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -102,3 +106,22 @@ def test_the_next_start_ends_what_kill_9_left_and_adopts_the_training(up, stand_
     wait_until(lambda: int(again.python(watched)) > seen, seconds=60, what="the training to be watched again")
     assert alive(training)
     assert again.python(STATE).split() == ["running", "1", "0"]
+
+
+def test_workers_on_their_own_stop_what_they_started(up, stand_in_training):
+    site = up(**stand_in_training).ready()
+    [theirs] = _training(site, steps=6000, seconds=0.1)
+    workers = site.workers("training=1")
+    [ours] = [process for process in _training(site, runs=2, steps=6000, seconds=0.1) if process != theirs]
+    family = [psutil.Process(workers.pid), *psutil.Process(workers.pid).children(recursive=True), ours]
+    workers.terminate()
+    assert workers.wait(60) == 0, (site.home / "workers.log").read_text()
+    assert [process for process in family if alive(process)] == []
+    assert (site.home / "runs" / "000002" / "checkpoint.txt").exists()
+    assert alive(theirs)
+
+
+def test_an_unknown_queue_is_named(up):
+    site = up()
+    assert site.workers("trainings").wait(60) == 1
+    assert 'There is no queue "trainings"; there are default, training.' in (site.home / "workers.log").read_text()

@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -22,6 +23,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
+from feedbackhub.core.management.commands.workers import worker_command, worker_environment
 from feedbackhub.core.supervise import (
     Child,
     Console,
@@ -31,6 +33,7 @@ from feedbackhub.core.supervise import (
     leftovers_end,
     sessions_end,
     training_end,
+    training_sessions,
 )
 from feedbackhub.core.valkey import valkey_command, valkey_wait
 
@@ -51,18 +54,10 @@ class Command(BaseCommand):
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup keeps it alive
                 signal.signal(number, self._wish)
-        self.host = os.environ.get("HOST", "127.0.0.1")
+        self.host = os.environ.get("FEEDBACKHUB_HOST", "127.0.0.1")
         self.port = _port_number(os.environ.get("PORT", "8000"))
         self.url = f"http://{'127.0.0.1' if self.host in ('0.0.0.0', '::') else self.host}:{self.port}/"
-        self.environment = {
-            **os.environ,
-            "FEEDBACKHUB_HOME": str(settings.FEEDBACKHUB_HOME),
-            "DJANGO_SETTINGS_MODULE": os.environ["DJANGO_SETTINGS_MODULE"],
-            "PYTHONUNBUFFERED": "1",
-        }
-        if sys.platform == "darwin":
-            # RQ forks; Apple's Objective-C runtime ends a forked process that was not told to expect it.
-            self.environment["OBJC_DISABLE_INITIALIZE_FORK_SAFETY"] = "YES"
+        self.environment = worker_environment()
         self.children: list[Child] = []
         self.home = Home(settings.FEEDBACKHUB_HOME / "up.json")
         self._home_take()
@@ -117,8 +112,7 @@ class Command(BaseCommand):
         Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)  # WhiteNoise warns when it is not there
         web = self._child("web", *_web_command(self.host, self.port))
         for name, queue in WORKERS.items():
-            serializer = ("--serializer", "rq.serializers.JSONSerializer")
-            self._child(name, *_manage("rqworker", queue, *serializer, "--verbosity", "0"))
+            self._child(name, *worker_command(queue))
         self._child("sweeper", *_manage("sweep", "--supervised-by", str(os.getpid())))
         sign_ins = self._sign_ins()
         if self._ready(web):
@@ -126,6 +120,8 @@ class Command(BaseCommand):
             for line in sign_ins:
                 self._say(line)
             self._say("Ctrl-C stops it.")
+            # Checking whether the demo's passwords still hold takes a second: not when the first person comes.
+            threading.Thread(target=_visit, args=(f"{self.url}sign-in/",), daemon=True).start()
         while not self.over.wait(TICK_SECONDS):
             self._tend()
 
@@ -238,8 +234,8 @@ class Command(BaseCommand):
             self._say("stopping")
         killed = sessions_end(self._sessions("web", "sweeper"), seconds=10, hurry=self.hurry)
         if workers := self._sessions(*WORKERS):
-            grace = settings.RUN_STOP_GRACE_SECONDS
-            killed += training_end(settings.RUNS_DIR, workers, seconds=grace, hurry=self.hurry)
+            training = partial(training_sessions, settings.RUNS_DIR)
+            killed += training_end(training, workers, seconds=settings.RUN_STOP_GRACE_SECONDS, hurry=self.hurry)
         killed += sessions_end(self._sessions("valkey"), seconds=10, hurry=self.hurry)
         _valkey_port_file().unlink(missing_ok=True)
         for child in self.children:
@@ -309,11 +305,18 @@ def _valkey_port(wanted: int) -> int:
 
 
 def _answers(url: str) -> bool:
-    """Whether /healthz says 200, asked under a host name that the site goes by."""
+    """Whether /healthz says 200."""
+    return _visit(f"{url}healthz") == 200
+
+
+def _visit(url: str) -> int | None:
+    """The status of a page, asked for under a host name that the site goes by; None when nothing answers."""
     hosts = [host.lstrip(".") for host in settings.ALLOWED_HOSTS if host != "*"]
-    request = urllib.request.Request(f"{url}healthz", headers={"Host": hosts[0]} if hosts else {})
+    request = urllib.request.Request(url, headers={"Host": hosts[0]} if hosts else {})
     try:
         with urllib.request.urlopen(request, timeout=5) as answer:
-            return answer.status == 200
+            return answer.status
+    except urllib.error.HTTPError as error:
+        return error.code
     except OSError:
-        return False
+        return None
