@@ -6,8 +6,8 @@ from rest_framework.response import Response
 from feedbackhub.catalog.content import text_of
 from feedbackhub.catalog.services import model_by_name
 from feedbackhub.core.errors import NotFound
-from feedbackhub.projects.access import ADMINISTER, RATE, READ_REPORTS, require
-from feedbackhub.projects.models import TaskKind
+from feedbackhub.projects.access import ADMINISTER, RATE, READ_REPORTS, require, roles_of
+from feedbackhub.projects.models import Role, TaskKind
 from feedbackhub.rating import selectors, services
 from feedbackhub.rating.models import Judgment, Task
 
@@ -113,6 +113,14 @@ class TaskEndpoint(Endpoint):
 
 
 class Judgments(TaskEndpoint):
+    @extend_schema(summary="A task's judgments: all for an admin, else your own", responses=dict)
+    def get(self, request: Request, pk: int) -> Response:
+        task = self.task(request, pk)
+        judgments = Judgment.objects.filter(task=task).prefetch_related("items")
+        if Role.ADMIN not in roles_of(request.user, task.project):
+            judgments = judgments.filter(rater=request.user)
+        return page(request, judgments, judgment_shown)
+
     @extend_schema(
         summary="Judge a task",
         request=dict,

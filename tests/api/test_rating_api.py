@@ -92,6 +92,14 @@ def test_undo_takes_the_vote_out_and_gives_the_task_back(tasks, next_task, api_o
     assert next_task(api).json()["id"] == task["id"]
 
 
+def test_a_tasks_judgments_are_all_an_admins_and_ones_own(tasks, next_task, api_of, alice, bob, carol, judgment_of):
+    tasks(1)
+    task = next_task(api_of(bob)).json()
+    url = f"/api/v1/tasks/{task['id']}/judgments/"
+    api_of(bob).post(url, judgment_of(task), format="json")
+    assert [len(api_of(user).get(url).json()["results"]) for user in (alice, bob, carol)] == [1, 1, 0]
+
+
 def test_an_edit_supersedes(tasks, next_task, api_of, bob, dave, project, judgment_of):
     tasks(1)
     api = api_of(bob)
