@@ -93,6 +93,8 @@ const sizes = new ResizeObserver((entries) => {
 });
 
 function measure(region) {
+  // A named group rather than a landmark: a page of tables would be a page of landmarks, often named as their sections.
+  if (region.getAttribute("role") === "region") region.setAttribute("role", "group");
   region.classList.toggle("is-scrolling", region.firstElementChild?.offsetWidth > region.clientWidth + 1);
   const scrolls = region.scrollWidth > region.clientWidth + 1 || region.scrollHeight > region.clientHeight + 1;
   if (scrolls) region.tabIndex = 0;

@@ -183,10 +183,23 @@ export function chartOf(element) {
   return charts.get(element) ?? renderChart(element, kind, JSON.parse(document.getElementById(source).textContent));
 }
 
-/** Draw every figure[data-chart] under root that is not drawn; forget those that have left the page. */
+/**
+ * Draw every figure[data-chart] under root that is not drawn; forget those that have left the page. One that comes in the
+ * place of another with the same source (a live refresh) stays a table if that one was, and does not move again.
+ */
 export function renderAll(root = document) {
-  for (const [element, chart] of charts) if (!element.isConnected) chart.dispose();
-  for (const element of root.querySelectorAll("[data-chart][data-chart-source]")) chartOf(element);
+  const gone = new Map();
+  for (const [element, chart] of charts) {
+    if (element.isConnected) continue;
+    gone.set(element.dataset.chartSource, chart.canvas.hidden);
+    chart.dispose();
+  }
+  for (const element of root.querySelectorAll("[data-chart][data-chart-source]")) {
+    if (charts.has(element)) continue;
+    const chart = chartOf(element);
+    chart.drawn = gone.has(element.dataset.chartSource);
+    if (gone.get(element.dataset.chartSource)) chart.showTable(true);
+  }
 }
 
 const redraw = () => charts.forEach((chart) => chart.draw({ still: true }));

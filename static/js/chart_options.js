@@ -267,6 +267,7 @@ export function heatmap(data, look) {
     series: [
       {
         type: "heatmap",
+        progressive: 0, // in parts, a redraw before the last one would leave rows blank
         data: cells,
         itemStyle: { borderColor: look.surface, borderWidth: 2, borderRadius: 3 },
         label: {

@@ -77,7 +77,7 @@ export function tableElement({ head, rows }, label) {
   const wrap = document.createElement("div");
   wrap.className = "table-wrap is-tall";
   wrap.tabIndex = 0;
-  wrap.setAttribute("role", "region");
+  wrap.setAttribute("role", "group");
   wrap.setAttribute("aria-label", label);
   wrap.append(table);
   return wrap;
