@@ -41,6 +41,7 @@
     }
     apply(theme);
   });
-  system.addEventListener("change", () => apply(stored()));
+  // The event comes before the styles follow: whoever reads colours (charts) is told a frame later.
+  system.addEventListener("change", () => requestAnimationFrame(() => setTimeout(() => apply(stored()))));
   window.addEventListener("storage", (event) => event.key === KEY && apply(event.newValue));
 })();
