@@ -16,7 +16,7 @@ from ports import free_port
 ROOT = Path(__file__).parents[2]
 
 
-def wait_until(condition, *, seconds: float = 30, what: str):
+def wait_until(condition, *, seconds: float = 60, what: str):
     """The condition's first true value; fails with `what` when there is none in time."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
@@ -61,7 +61,7 @@ class Up:
     def ready(self) -> "Up":
         if self.process is None:
             self.start()
-        wait_until(lambda: "FeedbackHub is ready" in self.said(), seconds=90, what=f"the site to be ready: {self.log}")
+        wait_until(lambda: "FeedbackHub is ready" in self.said(), seconds=180, what=f"the site to be ready: {self.log}")
         return self
 
     def said(self) -> str:
