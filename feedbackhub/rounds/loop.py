@@ -32,6 +32,7 @@ from .models import FollowUp, PreferenceDataset, Round
 
 SLUG = "loop"
 SUMMARISE = "Summarise this dialogue in one or two sentences.\n\n{dialogue}"
+CATEGORY = "dialogue"
 SIMULATED_RATER = "simulated-rouge-judge"
 
 
@@ -89,7 +90,7 @@ def dialogue_lines(plan: Plan) -> Iterator[dict]:
                 "id": row["id"],
                 "prompt": SUMMARISE.format(dialogue=row["dialogue"]),
                 "references": row["references"],
-                "category": "dialogue",
+                "category": CATEGORY,
                 "split": split,
             }
 

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from feedbackhub.catalog.services import embedded_model
 from feedbackhub.core.errors import DomainError
-from feedbackhub.leaderboard.selectors import board
+from feedbackhub.leaderboard.selectors import ab, board
 from feedbackhub.rounds import loop
 from feedbackhub.rounds.models import Round
 from feedbackhub.runs.models import Run
@@ -77,7 +77,7 @@ class Command(BaseCommand):
                 f"  {name}: {report.read} lines, created {report.created}, rejected {report.rejected_count}"
             )
         self._head("2/6 SFT on the dialogues")
-        filters = {"demonstrations": ["references"], "categories": ["dialogue"]}
+        filters = {"demonstrations": ["references"], "categories": [loop.CATEGORY]}
         sft = loop.round_done(project, "sft", "sft", filters, plan.sft_settings, self._say)
         self._head("3/6 DPO on the preferences")
         dpo = loop.round_done(project, "dpo", "preference", {"sources": ["preferences"]}, plan.dpo_settings, self._say)
@@ -89,7 +89,7 @@ class Command(BaseCommand):
         self._head("5/6 a simulated rater judges the blind pairs")
         self.stdout.write(f"  {loop.judged_by_simulation(project)} pairs judged now")
         self._head("6/6 the table")
-        return report_lines(sft, dpo, accuracy, board(project=project))
+        return report_lines(sft, dpo, accuracy, board(project=project, category=loop.CATEGORY))
 
     def _head(self, text: str) -> None:
         self.stdout.write(self.style.MIGRATE_HEADING(text))
@@ -112,6 +112,8 @@ def report_lines(sft: Round, dpo: Round, accuracy: dict[str, Run], standings: di
         *_accuracy_lines(accuracy),
         "",
         *_cost_lines([("SFT", sft.run), ("DPO", dpo.run), *((f"accuracy of {k}", v) for k, v in accuracy.items())]),
+        "",
+        *_verdict_lines(sft, dpo),
         "",
         *_board_lines(standings),
     ]
@@ -163,10 +165,25 @@ def _cost_lines(named: list[tuple[str, Run]]) -> list[str]:
     return lines
 
 
+def _verdict_lines(*rounds: Round) -> list[str]:
+    """Each tuned model against its parent in the blind pairs that the simulated rater judged."""
+    lines = [
+        "| blind pairs, simulated rater (ROUGE-L) | wins | losses | ties | win rate [95 %] | sign test p | verdict |",
+        "|---|---:|---:|---:|---:|---:|---|",
+    ]
+    for tuning_round in rounds:
+        found = ab(project=tuning_round.project, a=tuning_round.model, b=tuning_round.base_model)
+        rate = _cell(found["win_rate"], found["lower"], found["upper"], 3)
+        counts = f"{found['wins_a']} | {found['wins_b']} | {found['ties']}"
+        lines.append(
+            f"| {found['a']} against {found['b']} | {counts} | {rate} | {found['p_value']:.2g} | {found['verdict']} |"
+        )
+    return lines
+
+
 def _board_lines(standings: dict) -> list[str]:
     lines = [
-        f"Leaderboard, Bradley–Terry, {standings['votes']} votes (imported preferences between named models, and the "
-        "blind pairs judged by the simulated rater):",
+        f"Leaderboard of the category {loop.CATEGORY}, Bradley–Terry, {standings['votes']} votes of the simulated rater:",
         "",
         "| rank | model | rating [95 %] | wins | losses | ties | votes |",
         "|---:|---|---:|---:|---:|---:|---:|",
