@@ -2,8 +2,8 @@
 
 Started as `python -m training run DIR` would be (tests/stand_in.py). For training recipes, run.json's settings say what
 it does: steps, seconds (a step), checkpoint_every, die_at (kill -9 of itself, once), die_always, fail_at, torn_line_at,
-ignore_sigterm, dies_of_sigterm, stubborn_child (a fork that keeps the lock open). Every step it also writes its own
-process id into writers.txt, for the tests that look for a second writer.
+samples, ignore_sigterm, dies_of_sigterm, stubborn_child (a fork that keeps the lock open). Every step it also writes
+its own process id into writers.txt, for the tests that look for a second writer.
 For `generate` it answers each prompt with its own text turned round; a prompt with `[fail]` in it fails the run,
 one with `[once]` does so the first time. For `evaluate` it counts the characters of the texts it is given.
 """
@@ -72,6 +72,11 @@ def hold_the_directory() -> int:
     return lock
 
 
+def show_sample(stage: str) -> None:
+    if settings.get("samples"):
+        emit(type="sample", stage=stage, id=7, prompt="Say so.", text=f"<b>{stage}</b>")
+
+
 def count() -> None:
     if settings.get("stubborn_child") and os.fork() == 0:
         time.sleep(600)
@@ -80,6 +85,7 @@ def count() -> None:
     step = int(checkpoint.read_text()) if checkpoint.exists() else 0
     steps = settings.get("steps", 3)
     emit(type="status", phase="train", step=step, max_steps=steps, progress=step / steps, eta_seconds=1.5)
+    show_sample("before")
     while step < steps:
         if step == settings.get("die_at") and once("died") or settings.get("die_always"):
             print("the last words", flush=True)
@@ -99,6 +105,7 @@ def count() -> None:
         if stopping:
             finish("stopped", 0, steps=step)
         time.sleep(settings.get("seconds", 0.01))
+    show_sample("after")
     finish("completed", 0, steps=step, metrics={"loss": 1 / steps})
 
 

@@ -70,6 +70,8 @@ def task_next(*, project: Project, rater: User, after: int | None = None) -> Lea
         elif len(held) < settings.LEASES_HELD_AT_MOST:
             leases_reclaim(project=project, now=now)
             assignment = _take(project, rater, now)
+            if assignment is not None:
+                _serve(assignment, now)
         return _lease_of(assignment) if assignment else None
 
 
@@ -126,7 +128,6 @@ def _take(project: Project, rater: User, now: datetime) -> Assignment | None:
             if Assignment.objects.filter(pk=assignment.pk, state=State.OPEN).update(**lease):
                 for name, value in lease.items():
                     setattr(assignment, name, value)
-                _serve(assignment, now)
                 return assignment
     return None
 

@@ -48,9 +48,13 @@ class Said:
     supersedes: int | None = None
 
 
-def payload_digest(task_id: int, payload: object) -> str:
-    """Of what was sent for which task: the same key with another digest is another judgment."""
-    text = json.dumps([task_id, payload], sort_keys=True, default=str)
+def payload_digest(task_id: int, payload: dict) -> str:
+    """Of what was said of which task: the same key with another digest is another judgment.
+
+    How long it took is left out: a client that sends again may measure again.
+    """
+    said = {name: value for name, value in payload.items() if name != "duration_ms"}
+    text = json.dumps([task_id, said], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -93,8 +93,8 @@ class Progress:
     more: bool
 
     @property
-    def share(self) -> float:
-        return self.done / (self.done + self.left) if self.done + self.left else 0.0
+    def total(self) -> int:
+        return self.done + self.left
 
 
 def progress(project: Project, rater: User) -> Progress:

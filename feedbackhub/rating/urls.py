@@ -1,1 +1,15 @@
-urlpatterns = []
+from django.urls import path
+
+from . import views
+
+app_name = "rating"
+urlpatterns = [
+    path("", views.next_task, name="next"),
+    path("ahead/", views.ahead, name="ahead"),
+    path("<int:pk>/", views.judge, name="judge"),
+    path("<int:pk>/skip/", views.skip, name="skip"),
+    path("history/", views.history, name="history"),
+    path("history/<int:pk>/undo/", views.undo, name="undo"),
+    path("tasks/", views.tasks, name="tasks"),
+    path("tasks/preview/", views.tasks_preview, name="tasks_preview"),
+]

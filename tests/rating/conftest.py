@@ -22,7 +22,7 @@ def answers(project):
         for number in range(prompts):
             prompt, _ = prompt_get_or_create(project=project, prompt=f"Question {number}?", category=category)
             for name, model in models.items():
-                parts = text_parts(text.format(name=name, number=number))
+                parts = text_parts(text.replace("{name}", name).replace("{number}", str(number)))
                 Output.objects.create(prompt=prompt, model=model, parts=parts, content_key=uuid.uuid4().hex)
         return models
 

@@ -25,7 +25,8 @@ def run_of(stand_in, project):
     return create
 
 
-def database_url() -> str:
+@pytest.fixture
+def database_url(db) -> str:
     """The test database, for another process."""
     found = connection.settings_dict
     if connection.vendor == "sqlite":
@@ -34,7 +35,7 @@ def database_url() -> str:
 
 
 @pytest.fixture
-def supervisor_process(stand_in, valkey):
+def supervisor_process(stand_in, valkey, database_url):
     """supervisor_process(run): a supervisor of the run in a process of its own, on the same database and home."""
     started = []
     code = """
@@ -50,7 +51,7 @@ run_supervise(run_id=int(sys.argv[1]))
     def start(run) -> subprocess.Popen:
         environment = {
             **os.environ,
-            "DATABASE_URL": database_url(),
+            "DATABASE_URL": database_url,
             "TRAINING_PYTHON": stand_in.TRAINING_PYTHON,
             "RUN_LEASE_SECONDS": str(stand_in.RUN_LEASE_SECONDS),
         }

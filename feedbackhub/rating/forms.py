@@ -1,0 +1,130 @@
+"""What the rating pages send, as services want it."""
+
+import time
+from typing import Any
+
+from django import forms
+from django.http import QueryDict
+
+from feedbackhub.catalog.models import ModelVersion
+from feedbackhub.catalog.selectors import models_with_outputs
+from feedbackhub.core.errors import DomainError
+from feedbackhub.projects.models import Project, TaskKind
+
+from .models import Task
+from .tasks import AT_ONCE, RANKED, WANTED_AT_MOST
+
+TIE, NONE = "tie", "none"
+
+
+def payload_of(data: QueryDict, task: Task) -> dict[str, Any]:
+    """The judgment (CONTRACT's shape) that the page's form holds. Raises DomainError when nothing was chosen."""
+    shown = [_number(one, "shown") for one in data.get("shown", "").split(",")]
+    payload: dict[str, Any] = {
+        "key": data.get("key", ""),
+        "shown": shown,
+        "duration_ms": _duration(data),
+        **_SAID[task.kind](data, shown, task),
+    }
+    if comment := data.get("comment", "").strip():
+        payload["comment"] = comment
+    return payload
+
+
+def _duration(data: QueryDict) -> int:
+    """The page's own count of the time it was looked at; without a script, the time since it was made."""
+    if data.get("duration_ms"):
+        return _number(data["duration_ms"], "duration_ms")
+    return max(0, round(time.time() * 1000) - _number(data.get("rendered_at", "0"), "rendered_at"))
+
+
+def _comparison(data: QueryDict, shown: list[int], task: Task) -> dict[str, Any]:
+    verdict = data.get("verdict", "")
+    if verdict in (TIE, NONE):
+        return {"ranking": [shown], "none_acceptable": verdict == NONE}
+    winner = _number(verdict, "verdict", "Choose an answer, a tie, or both bad.")
+    return {"ranking": [[winner], [one for one in shown if one != winner]]}
+
+
+def _order(data: QueryDict, shown: list[int], task: Task) -> dict[str, Any]:
+    """Each output has a place; those of one place tie."""
+    if data.get("verdict") == NONE:
+        return {"ranking": [shown], "none_acceptable": True}
+    places: dict[int, list[int]] = {}
+    for output in shown:
+        place = _number(data.get(f"place_{output}", ""), "ranking", "Give every answer a place.")
+        places.setdefault(place, []).append(output)
+    return {"ranking": [places[place] for place in sorted(places)]}
+
+
+def _thumb(data: QueryDict, shown: list[int], task: Task) -> dict[str, Any]:
+    if data.get("verdict") not in ("1", "-1"):
+        raise DomainError("Choose thumbs up or thumbs down.", fields={"verdict": "choose up or down"})
+    return {"thumbs": {str(shown[0]): int(data["verdict"])}}
+
+
+def _marks(data: QueryDict, shown: list[int], task: Task) -> dict[str, Any]:
+    scores: dict[str, dict[str, float]] = {}
+    for output in shown:
+        for criterion in task.project.criteria:
+            given = data.get(f"score_{output}_{criterion['key']}", "")
+            try:
+                scores.setdefault(str(output), {})[criterion["key"]] = float(given)
+            except ValueError as error:
+                message = f"Give {criterion['label']} a number from {criterion['min']} to {criterion['max']}."
+                raise DomainError(message, fields={"scores": message}) from error
+    return {"scores": scores}
+
+
+_SAID = {
+    TaskKind.PAIRWISE: _comparison,
+    TaskKind.RANKING: _order,
+    TaskKind.THUMBS: _thumb,
+    TaskKind.SCORES: _marks,
+}
+
+
+def _number(text: str, name: str, otherwise: str = "") -> int:
+    try:
+        return int(text)
+    except ValueError as error:
+        message = otherwise or f'{name} "{text}" must be a whole number.'
+        raise DomainError(message, fields={name: message}) from error
+
+
+class TasksForm(forms.Form):
+    """Tasks to be made of answers that are there."""
+
+    models = forms.ModelMultipleChoiceField(
+        queryset=ModelVersion.objects.none(),
+        label="Answers of these models",
+        widget=forms.CheckboxSelectMultiple,
+        error_messages={"required": "Choose the models whose answers are to be judged."},
+    )
+    kind = forms.ChoiceField(choices=TaskKind.choices)
+    outputs_per_task = forms.IntegerField(
+        required=False, min_value=RANKED[0], max_value=RANKED[1], label="Answers a ranking", help_text="Rankings only."
+    )
+    limit = forms.IntegerField(min_value=1, max_value=AT_ONCE, initial=1000, label="Tasks at most")
+    judgments_wanted = forms.IntegerField(
+        min_value=1, max_value=WANTED_AT_MOST, label="Judgments a task", help_text="Each by another rater."
+    )
+    priority = forms.IntegerField(
+        initial=0, min_value=-1_000_000, max_value=1_000_000, help_text="Higher is served first."
+    )
+
+    def __init__(self, *args, project: Project, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.project = project
+        contenders = models_with_outputs(project).filter(output_count__gt=0)
+        self.fields["models"].queryset = contenders
+        self.fields["models"].label_from_instance = lambda model: f"{model.name} ({model.output_count} answers)"
+        self.fields["kind"].initial = project.task_kind
+        self.fields["judgments_wanted"].initial = project.judgments_per_task
+
+    def wish(self) -> dict[str, Any]:
+        """Arguments of tasks_create and tasks_preview."""
+        given = dict(self.cleaned_data)
+        if given["kind"] != TaskKind.RANKING:
+            given["outputs_per_task"] = None
+        return {**given, "project": self.project, "models": list(given["models"])}

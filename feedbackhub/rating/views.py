@@ -1,0 +1,284 @@
+"""The rating pages. A script gets the next task's HTML as the answer to its post; without one the page comes anew."""
+
+import json
+import time
+import uuid
+from collections.abc import Callable
+from functools import wraps
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST
+
+from feedbackhub.catalog.content import text_of
+from feedbackhub.core.errors import DomainError, NotFound
+from feedbackhub.core.markdown import markdown
+from feedbackhub.projects.access import ADMINISTER, RATE
+from feedbackhub.projects.models import Role, TaskKind
+from feedbackhub.projects.pages import project_page
+
+from . import selectors, services
+from .forms import TasksForm, payload_of
+from .models import Assignment, Judgment, Task
+
+LETTERS = "ABCDEFGHIJ"
+LONG_PROMPT = 900  # characters; a longer one scrolls by itself, so that the answers stay in sight
+HISTORY_PAGE = 25
+TASKS_PAGE = 50
+NOTHING = "0"  # ?then=0: the script has the next task already
+QUESTIONS = {
+    TaskKind.PAIRWISE: "Which answer is better?",
+    TaskKind.RANKING: "Put the answers in order, best first",
+    TaskKind.THUMBS: "Is this a good answer?",
+    TaskKind.SCORES: "Score the answer",
+}
+
+
+def _refusals_said(view: Callable) -> Callable:
+    """A script gets a service's no as JSON; without one it stands on the page that comes next."""
+
+    @wraps(view)
+    def guarded(request: HttpRequest, *args, **kwargs) -> HttpResponse:
+        try:
+            return view(request, *args, **kwargs)
+        except DomainError as error:
+            if request.htmx:
+                answer = {"detail": error.message, "code": error.code, "fields": error.fields}
+                return JsonResponse(answer, status=error.status)
+            if error.status == 404:
+                raise
+            messages.error(request, error.message)
+            return redirect("rating:next", request.project.slug)
+
+    return guarded
+
+
+# --- The next task ------------------------------------------------------------------------------------------------
+
+
+@never_cache
+@login_required
+@project_page(RATE)
+def next_task(request: HttpRequest) -> HttpResponse:
+    lease = services.task_next(project=request.project, rater=request.user)
+    guidelines = markdown(request.project.guidelines) if request.project.guidelines.strip() else ""
+    progress = selectors.progress(request.project, request.user)
+    context = {"guidelines": guidelines, "progress": progress, **_shown(request, lease)}
+    return render(request, "rating/next.html", context)
+
+
+@require_POST
+@login_required
+@project_page(RATE)
+@_refusals_said
+def ahead(request: HttpRequest) -> HttpResponse:
+    """One more task for the script to keep at hand: `?then=` names the one it shows."""
+    return _next(request, None, "")
+
+
+@require_POST
+@login_required
+@project_page(RATE)
+@_refusals_said
+def judge(request: HttpRequest, pk: int) -> HttpResponse:
+    task = _task(request, pk)
+    judgment = services.judgment_record(rater=request.user, task=task, payload=payload_of(request.POST, task)).judgment
+    undo = reverse("rating:undo", args=[request.project.slug, judgment.pk])
+    said = "Saved." if judgment.counted else "Kept as history: by the time it came, the task had all its judgments."
+    return _next(request, {"judgment": judgment.pk, "counted": judgment.counted, "undo_url": undo}, said)
+
+
+@require_POST
+@login_required
+@project_page(RATE)
+@_refusals_said
+def skip(request: HttpRequest, pk: int) -> HttpResponse:
+    services.task_skip(rater=request.user, task=_task(request, pk), reason=request.POST.get("comment", "")[:200])
+    return _next(request, {"skipped": pk}, "Skipped. It goes to somebody else.")
+
+
+@require_POST
+@login_required
+@project_page(RATE)
+@_refusals_said
+def undo(request: HttpRequest, pk: int) -> HttpResponse:
+    judgment = (
+        Judgment.objects.filter(pk=pk, project=request.project, rater=request.user).select_related("task").first()
+    )
+    if judgment is None:
+        raise NotFound(f"There is no judgment {pk} of yours.")
+    services.judgment_undo(rater=request.user, judgment=judgment)
+    lease = services.lease_held(rater=request.user, task=judgment.task)
+    if request.htmx:
+        return _answer(request, lease, {"undone": pk})
+    messages.success(request, "Taken back." + (" The task is yours again." if lease else ""))
+    return redirect("rating:next" if lease else "rating:history", request.project.slug)
+
+
+def _task(request: HttpRequest, pk: int) -> Task:
+    task = Task.objects.select_related("project", "prompt").filter(pk=pk, project=request.project).first()
+    if task is None:
+        raise NotFound(f"There is no task {pk} in this project.")
+    return task
+
+
+def _next(request: HttpRequest, done: dict | None, said: str) -> HttpResponse:
+    """After something was done: to a script what was done and, unless it has one at hand, the next task."""
+    if not request.htmx:
+        if said:
+            messages.success(request, said)
+        return redirect("rating:next", request.project.slug)
+    then = request.GET.get("then", "")
+    if then == NOTHING:
+        return _answer(request, None, done, status=204)
+    after = int(then) if then.isdecimal() and len(then) < 19 else None
+    lease = services.task_next(project=request.project, rater=request.user, after=after)
+    return _answer(request, lease, done)
+
+
+def _answer(request: HttpRequest, lease: services.Lease | None, done: dict | None, status: int = 200) -> HttpResponse:
+    if status == 204:
+        response = HttpResponse(status=204)
+    else:
+        response = render(request, "rating/next.html#task", _shown(request, lease))
+    if done is not None:
+        progress = selectors.progress(request.project, request.user)
+        counts = {"done": progress.done, "left": progress.left, "more": progress.more}
+        response.headers["HX-Trigger"] = json.dumps({"rating:done": {**done, **counts}})
+    return response
+
+
+def _shown(request: HttpRequest, lease: services.Lease | None) -> dict:
+    """What the task's fragment needs. It names no model."""
+    if lease is None:
+        return {"task": None, "held_by_others": _held_by_others(request), "is_admin": Role.ADMIN in request.roles}
+    turns = [{"role": turn["role"], "text": text_of(turn["content"])} for turn in lease.task.prompt.messages]
+    answers = [
+        {"id": output.pk, "letter": letter, "place": place, "html": markdown(output.text)}
+        for place, (letter, output) in enumerate(zip(LETTERS, lease.outputs), start=1)
+    ]
+    return {
+        "task": lease.task,
+        "question": QUESTIONS[lease.task.kind],
+        "messages_html": [{"role": turn["role"], "html": markdown(turn["text"])} for turn in turns],
+        "long": sum(len(turn["text"]) for turn in turns) > LONG_PROMPT,
+        "answers": answers,
+        "places": range(1, len(answers) + 1),
+        "criteria": [{**criterion, "marks": _marks(criterion)} for criterion in lease.task.project.criteria],
+        "shown": ",".join(str(output.pk) for output in lease.outputs),
+        "key": uuid.uuid4(),
+        "rendered_at": round(time.time() * 1000),
+    }
+
+
+def _marks(criterion: dict) -> list[int]:
+    """The numbers of a criterion that has few whole ones; else none, and the page asks for a number."""
+    low, high = criterion["min"], criterion["max"]
+    whole = isinstance(low, int) and isinstance(high, int) and high - low <= 10
+    return list(range(low, high + 1)) if whole else []
+
+
+def _held_by_others(request: HttpRequest) -> int:
+    leased = Assignment.objects.filter(project=request.project, state=Assignment.State.LEASED)
+    return leased.exclude(rater=request.user).count()
+
+
+# --- History, tasks ---------------------------------------------------------------------------------------------------
+
+
+@login_required
+@project_page(RATE)
+def history(request: HttpRequest) -> HttpResponse:
+    judgments = selectors.history(request.project, request.user)
+    before = request.GET.get("before", "")
+    if before.isdecimal() and len(before) < 19:
+        judgments = judgments.filter(pk__lt=int(before))
+    found = list(judgments[: HISTORY_PAGE + 1])
+    more = len(found) > HISTORY_PAGE
+    found = found[:HISTORY_PAGE]
+    context = {
+        "entries": [_entry(judgment) for judgment in found],
+        "before": before,
+        "older": found[-1].pk if more else None,
+        "progress": selectors.progress(request.project, request.user),
+    }
+    return render(request, "rating/history.html", context)
+
+
+def _entry(judgment: Judgment) -> dict:
+    """A judgment in words: the answers by the letter they had, best first. It names no model."""
+    items = sorted(judgment.items.all(), key=lambda item: item.position)
+    for item in items:
+        item.letter = LETTERS[item.position]
+        item.html = markdown(item.output.text) if item.output else ""
+    return {
+        "judgment": judgment,
+        "items": items,
+        "verdict": _verdict(judgment, items),
+        "withdrawn": hasattr(judgment, "superseded_by"),
+    }
+
+
+def _verdict(judgment: Judgment, items: list) -> str:
+    if judgment.kind == TaskKind.THUMBS:
+        return "Thumbs up" if items[0].thumbs > 0 else "Thumbs down"
+    if judgment.kind == TaskKind.SCORES:
+        marks = items[0].scores.items()
+        return ", ".join(f"{key} {mark:g}" for key, mark in marks)
+    if judgment.none_acceptable:
+        return "Both bad" if len(items) == 2 else "None acceptable"
+    tiers: dict[int, list[str]] = {}
+    for item in items:
+        tiers.setdefault(item.tier, []).append(item.letter)
+    if judgment.kind == TaskKind.RANKING:
+        return " > ".join(" = ".join(tiers[tier]) for tier in sorted(tiers))
+    if len(tiers) == 1:
+        return "Tie"
+    letter = tiers[min(tiers)][0]
+    return f"{letter} better, shown {'left' if letter == 'A' else 'right'}"
+
+
+@login_required
+@project_page(ADMINISTER)
+def tasks(request: HttpRequest) -> HttpResponse:
+    form = TasksForm(request.POST or None, project=request.project)
+    if request.method == "POST" and form.is_valid():
+        try:
+            made = services.tasks_create(**form.wish())
+        except DomainError as error:
+            form.add_error(None, error.message)
+        else:
+            left_out = _reasons(made)
+            messages.success(request, f"{made.created} tasks made." + (f" Left out: {left_out}." if left_out else ""))
+            return redirect("rating:tasks", request.project.slug)
+    found = selectors.tasks_of(request.project).order_by("-pk")
+    page = Paginator(found, TASKS_PAGE).get_page(request.GET.get("page"))
+    context = {"form": form, "counts": selectors.task_counts(request.project), "page": page}
+    return render(request, "rating/tasks.html", context)
+
+
+@require_POST
+@login_required
+@project_page(ADMINISTER)
+def tasks_preview(request: HttpRequest) -> HttpResponse:
+    """How many tasks the form, as it stands, would make, and why not more."""
+    form = TasksForm(request.POST, project=request.project)
+    context: dict = {"form": form}
+    if form.is_valid():
+        try:
+            made = services.tasks_preview(**form.wish())
+        except DomainError as error:
+            context["problem"] = error.message
+        else:
+            wanted = form.cleaned_data["judgments_wanted"]
+            context |= {"made": made, "judgments": made.created * wanted, "left_out": _reasons(made)}
+    return render(request, "rating/tasks.html#preview", context)
+
+
+def _reasons(made: services.TasksCreated) -> str:
+    return ", ".join(f"{reason.replace('_', ' ')}: {count}" for reason, count in sorted(made.skipped.items()))

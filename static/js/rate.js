@@ -1,0 +1,221 @@
+// The rating page: the verdict leaves by the outbox while the next task, fetched ahead, is there at once.
+import { Outbox, Unreached, post, refusal } from "./rate_outbox.js";
+import { startRanking } from "./rate_ranking.js";
+import { startScores } from "./rate_scores.js";
+import { toast } from "./toast.js";
+
+const place = document.getElementById("rate");
+const state = document.getElementById("rate-state");
+const undoButton = document.getElementById("undo");
+const guidelines = document.getElementById("guidelines");
+const NO_MORE = "0"; // ?then=: nothing more is wanted
+
+let current = place.querySelector(".rate-task");
+let stop = () => {};
+let shownAt = 0; // since when the task is looked at, and for how long it was before the tab was hidden
+let lookedMs = 0;
+let upcoming = []; // tasks fetched ahead
+let fetching = false;
+const made = []; // what can be undone, latest last: {entry} until the server has answered, then {url}
+
+// --- Showing ------------------------------------------------------------------------------------------------------
+const isTask = (node) => node.dataset.task !== undefined;
+
+function nodeOf(html) {
+  const template = document.createElement("template");
+  template.innerHTML = html;
+  return template.content.querySelector(".rate-task");
+}
+
+function newKey() {
+  return crypto.randomUUID?.() ?? null; // only where the page is served securely; else the server's own key stays
+}
+
+function begin(node) {
+  stop();
+  current = node;
+  const stops = [startRanking(node), startScores(node)];
+  stop = () => stops.forEach((end) => end());
+  for (const element of node.querySelectorAll("[data-key]")) element.setAttribute("aria-keyshortcuts", element.dataset.key);
+  const key = node.querySelector("[name=key]");
+  if (key) key.value = newKey() ?? key.value;
+  shownAt = performance.now();
+  lookedMs = 0;
+  fetchAhead();
+}
+
+function show(node) {
+  delete node.dataset.sent;
+  node.classList.remove("is-sending");
+  place.replaceChildren(node);
+  begin(node);
+  window.scrollTo({ top: 0 });
+  node.querySelector("#question")?.focus({ preventScroll: true });
+}
+
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) lookedMs += performance.now() - shownAt;
+  else shownAt = performance.now();
+});
+
+async function fetchAhead() {
+  if (fetching || upcoming.length || !isTask(current)) return;
+  fetching = true;
+  try {
+    const { html, response } = await post(`${place.dataset.ahead}?then=${current.dataset.task}`, []);
+    if (response.ok) arrive(nodeOf(html));
+  } catch (error) {
+    if (!(error instanceof Unreached)) throw error; // the next verdict brings its task with it
+  } finally {
+    fetching = false;
+  }
+}
+
+/** A task came ahead of its time: keep it, unless it is here already. */
+function arrive(node) {
+  const there = [current, ...upcoming].some((other) => other.dataset.task === node?.dataset.task);
+  if (!node || !isTask(node) || there) return;
+  if (current.dataset.sent) show(node);
+  else upcoming.push(node);
+}
+
+// --- Sending --------------------------------------------------------------------------------------------------------
+const outbox = new Outbox(place.dataset.rater, {
+  onAnswer(entry, { html, done }) {
+    count(done);
+    const record = made.find((one) => one.entry === entry);
+    if (done.undo_url && record) Object.assign(record, { entry: null, url: done.undo_url });
+    if (entry.earlier) toast("A judgment from before was saved.", { level: "success" });
+    else tell(entry, done);
+    const node = html ? nodeOf(html) : null;
+    if (current === entry.node && current.dataset.sent) show(node ?? current);
+    else if (node) arrive(node);
+    if (entry.undone && record) undo(record);
+  },
+  onRefusal(entry, words) {
+    const index = made.findIndex((one) => one.entry === entry);
+    if (index >= 0) made.splice(index, 1);
+    toast(words, { level: "error" });
+    if (entry.node) putBack(entry.node);
+    undoButton.disabled = !made.length;
+  },
+  onState({ waiting, reason }) {
+    const words = {
+      offline: `Offline · ${waiting} waiting, will be sent`,
+      failing: `The server is failing · ${waiting} waiting, will be sent`,
+      "signed-out": `Signed out · ${waiting} waiting. `,
+    };
+    state.dataset.level = reason ? "bad" : "";
+    state.textContent = reason ? words[reason] : waiting ? "Saving…" : made.length ? "Saved" : "";
+    if (reason === "signed-out") state.append(signInLink());
+  },
+});
+
+function signInLink() {
+  const link = document.createElement("a");
+  Object.assign(link, { href: place.dataset.signIn, target: "_blank", textContent: "Sign in" });
+  return link;
+}
+
+let closeToast = () => {};
+
+function tell(entry, done) {
+  closeToast();
+  if (done.skipped) {
+    closeToast = toast("Skipped. It goes to somebody else.", { timeout: 3000 });
+  } else if (!done.counted) {
+    closeToast = toast("Kept as history: by the time it came, the task had all its judgments.", { level: "warning" });
+  } else if (!entry.undone) {
+    const action = { label: "Undo", key: "u", run: undoLast };
+    closeToast = toast("Saved", { level: "success", action, timeout: 4000 });
+  }
+}
+
+function count(done) {
+  const progress = document.getElementById("progress");
+  progress.querySelector("strong[data-done]").textContent = done.done;
+  progress.querySelector("strong[data-left]").textContent = `${done.left}${done.more ? "+" : ""}`;
+  Object.assign(progress.querySelector("progress"), { max: done.done + done.left || 1, value: done.done });
+}
+
+function putBack(node) {
+  if (current !== node && isTask(current) && !current.dataset.sent) upcoming.unshift(current);
+  upcoming = upcoming.filter((other) => other !== node);
+  show(node);
+}
+
+place.addEventListener("submit", (event) => {
+  event.preventDefault();
+  const form = event.target;
+  const node = form.closest(".rate-task");
+  if (node.dataset.sent) return; // the second click of a double click
+  const skips = event.submitter?.hasAttribute("formaction");
+  form.elements.duration_ms.value = Math.round(lookedMs + performance.now() - shownAt);
+  const body = [...new FormData(form, event.submitter)].filter(([name]) => name !== "csrfmiddlewaretoken");
+  node.dataset.sent = "yes";
+  const url = skips ? event.submitter.formAction : form.action;
+  const entry = { id: form.elements.key.value, url, body, node };
+  // Asked when it leaves: the task that this answer is to bring depends on what is here by then.
+  entry.then = () => (upcoming.length || !isTask(current) ? NO_MORE : current === node ? "" : current.dataset.task);
+  if (!skips) made.push({ entry, url: null, node });
+  undoButton.disabled = !made.length;
+  if (upcoming.length) show(upcoming.shift());
+  else node.classList.add("is-sending");
+  outbox.push(entry);
+});
+
+window.addEventListener("beforeunload", (event) => {
+  if (outbox.entries.length) event.preventDefault();
+});
+
+// --- Undo ---------------------------------------------------------------------------------------------------------
+function undoLast() {
+  const record = made.at(-1);
+  if (!record) return;
+  closeToast();
+  if (record.url) return void undo(record);
+  if (outbox.cancel(record.entry)) {
+    made.pop();
+    putBack(record.node);
+    undoButton.disabled = !made.length;
+  } else {
+    record.entry.undone = true; // it may have arrived: first hear of it, then take it back
+    toast("It is being sent; it will be taken back as soon as the server has it.");
+  }
+}
+
+async function undo(record) {
+  try {
+    const { html, response, done } = await post(record.url, []);
+    if (!response.ok) return void toast(refusal(html, response.status), { level: "error" });
+    made.splice(made.indexOf(record), 1);
+    undoButton.disabled = !made.length;
+    count(done);
+    closeToast();
+    closeToast = toast("Taken back.", { timeout: 3000 });
+    const node = nodeOf(html);
+    if (isTask(node)) putBack(node);
+  } catch (error) {
+    if (!(error instanceof Unreached)) throw error;
+    toast("The server cannot be reached; the judgment stands. Try again.", { level: "error" });
+  }
+}
+
+undoButton.addEventListener("click", undoLast);
+
+// --- Guidelines, comment --------------------------------------------------------------------------------------------
+document.getElementById("guidelines-open")?.addEventListener("click", () => guidelines.showModal());
+guidelines?.addEventListener("click", (event) => event.target === guidelines && guidelines.close());
+place.addEventListener(
+  "toggle",
+  ({ target }) => {
+    if (target.matches(".rate-comment[open]")) target.querySelector("textarea").focus();
+  },
+  { capture: true },
+);
+place.addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && event.target.matches("textarea")) current.querySelector("#question").focus();
+});
+
+if (current) begin(current);
+outbox.restore();

@@ -1,0 +1,138 @@
+// Judgments on their way to the server, one after the other, each kept (in this browser) until the server has answered.
+// What was tried once is tried again with the same key until there is an answer: the server makes one judgment of it.
+
+const PAUSES_MS = [1000, 2000, 4000, 8000, 15000];
+
+/** The CSRF token of now: a new sign-in changes it while a judgment waits. */
+function csrfToken() {
+  const cookie = document.cookie.split("; ").find((part) => part.startsWith("csrftoken="));
+  return cookie?.slice("csrftoken=".length) ?? document.querySelector("[name=csrfmiddlewaretoken]")?.value ?? "";
+}
+
+/** POST as a script of the page. Resolves with {response, html, done}; throws Unreached when there was no real answer. */
+export async function post(url, body) {
+  let response;
+  let html;
+  try {
+    response = await fetch(url, {
+      method: "POST",
+      body: new URLSearchParams(body),
+      headers: { "HX-Request": "true", "X-CSRFToken": csrfToken() },
+    });
+    html = await response.text();
+  } catch {
+    throw new Unreached("offline");
+  }
+  if (response.redirected || response.status === 403) throw new Unreached("signed-out");
+  if (response.status >= 500) throw new Unreached("failing");
+  const trigger = response.headers.get("HX-Trigger");
+  return { response, html, done: trigger ? JSON.parse(trigger)["rating:done"] : null };
+}
+
+/** No answer of the application's own. reason: offline, signed-out or failing. */
+export class Unreached extends Error {
+  constructor(reason) {
+    super(reason);
+    this.reason = reason;
+  }
+}
+
+/** The words of a refusal. */
+export function refusal(html, status) {
+  try {
+    return JSON.parse(html).detail;
+  } catch {
+    return `The server refused it (${status}).`;
+  }
+}
+
+/**
+ * An entry is {id, url, body: [[name, value]], then: () => string} and whatever its maker needs.
+ * onAnswer(entry, answer) and onRefusal(entry, words) end it; onState({waiting, reason}) tells how things stand.
+ */
+export class Outbox {
+  constructor(rater, { onAnswer, onRefusal, onState }) {
+    this.prefix = `feedbackhub-unsent-${rater}-`;
+    this.entries = [];
+    this.handlers = { onAnswer, onRefusal, onState };
+    this.working = false;
+    this.misses = 0;
+    for (const wake of ["online", "focus"]) window.addEventListener(wake, () => this.work());
+  }
+
+  push(entry) {
+    this.entries.push(entry);
+    this.keep(entry);
+    this.work();
+  }
+
+  /** Take back what was never tried; false when the server may have it already. */
+  cancel(entry) {
+    if (entry.tried) return false;
+    this.forget(entry);
+    this.state();
+    return true;
+  }
+
+  /** What an earlier page could not send. */
+  restore() {
+    try {
+      for (const name of Object.keys(localStorage).filter((key) => key.startsWith(this.prefix))) {
+        const { url, body } = JSON.parse(localStorage.getItem(name));
+        this.entries.push({ id: name.slice(this.prefix.length), url, body, then: () => "0", earlier: true, tried: true });
+      }
+    } catch {
+      // no storage: nothing was kept
+    }
+    if (this.entries.length) this.work();
+  }
+
+  keep({ id, url, body }) {
+    try {
+      localStorage.setItem(this.prefix + id, JSON.stringify({ url, body }));
+    } catch {
+      // it is kept in this page only, which asks before it is left
+    }
+  }
+
+  forget(entry) {
+    this.entries = this.entries.filter((other) => other !== entry);
+    try {
+      localStorage.removeItem(this.prefix + entry.id);
+    } catch {
+      // was not kept
+    }
+  }
+
+  state(reason = null) {
+    this.handlers.onState({ waiting: this.entries.length, reason });
+  }
+
+  async work() {
+    clearTimeout(this.timer);
+    if (this.working) return;
+    this.working = true;
+    while (this.entries.length) {
+      const entry = this.entries[0];
+      entry.tried = true;
+      this.state();
+      try {
+        const answer = await post(`${entry.url}?then=${entry.then()}`, entry.body);
+        this.misses = 0;
+        this.forget(entry);
+        if (answer.response.ok) this.handlers.onAnswer(entry, answer);
+        else this.handlers.onRefusal(entry, refusal(answer.html, answer.response.status));
+      } catch (error) {
+        if (!(error instanceof Unreached)) throw error;
+        const pause = PAUSES_MS[Math.min(this.misses, PAUSES_MS.length - 1)];
+        this.misses += 1;
+        this.timer = setTimeout(() => this.work(), pause);
+        this.working = false;
+        this.state(error.reason);
+        return;
+      }
+    }
+    this.working = false;
+    this.state();
+  }
+}

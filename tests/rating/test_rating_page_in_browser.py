@@ -1,0 +1,287 @@
+"""The rating page in a real browser: keys, prefetch, undo, a lost connection, hostile texts."""
+
+import os
+
+import pytest
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"), args=ARGUMENTS
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page_of(chromium, live_server, client_of, project, settings, valkey):
+    """page_of(bob): bob's rating page; `errors` of it holds what the console said."""
+    settings.ALLOWED_HOSTS = ["*"]
+    contexts = []
+
+    def open_page(user, path="", **options):
+        context = chromium.new_context(base_url=live_server.url, **options)
+        session = client_of(user).cookies["sessionid"].value
+        context.add_cookies([{"name": "sessionid", "value": session, "url": live_server.url}])
+        page = context.new_page()
+        page.errors = []
+        page.on("pageerror", lambda error: page.errors.append(str(error)))
+        page.on(
+            "dialog", lambda dialog: dialog.accept() if dialog.type == "beforeunload" else page.errors.append("dialog")
+        )
+        page.goto(f"/p/{project.slug}/rate/{path}")
+        contexts.append(context)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+def task_of(page) -> int:
+    return int(page.locator(".rate-task").get_attribute("data-task"))
+
+
+def press_and_go_on(page, key) -> None:
+    """Press a verdict's key and wait for another task."""
+    before = page.locator(".rate-task").get_attribute("data-task")
+    page.keyboard.press(key)
+    page.wait_for_function("before => document.querySelector('.rate-task').dataset.task !== before", arg=before)
+
+
+def saved(page) -> None:
+    page.locator("#rate-state", has_text="Saved").wait_for()
+
+
+def judgments(project, **filters) -> list:
+    from feedbackhub.rating.models import Judgment
+
+    return list(Judgment.objects.filter(project=project, **filters).order_by("pk").prefetch_related("items"))
+
+
+def test_a_session_by_keyboard_alone(tasks, page_of, bob, project, leased):
+    tasks(5)
+    page = page_of(bob)
+    shown = [output.pk for output in leased(bob).outputs]
+    for key in ("a", "ArrowRight", "t", "n"):
+        press_and_go_on(page, key)
+    press_and_go_on(page, "1")
+    page.get_by_text("Nothing is left for you to rate.").wait_for()
+    saved(page)
+    made = judgments(project)
+    tiers = [[item.tier for item in sorted(one.items.all(), key=lambda item: item.position)] for one in made]
+    assert tiers == [[0, 1], [1, 0], [0, 0], [0, 0], [0, 1]]
+    assert [one.none_acceptable for one in made] == [False, False, False, True, False]
+    assert [item.output_id for item in sorted(made[0].items.all(), key=lambda item: item.position)] == shown
+    assert all(one.counted and one.duration_ms > 0 for one in made)
+    assert page.locator("#progress").inner_text().split() == ["5", "done", "·", "0", "left"]
+    assert page.errors == []
+
+
+def test_the_next_task_is_there_before_it_is_asked_for(tasks, page_of, bob):
+    tasks(3)
+    page = page_of(bob)
+    with page.expect_response("**/ahead/**") as ahead:
+        pass
+    assert ahead.value.ok
+    page.wait_for_timeout(50)
+    page.context.set_offline(True)
+    before = task_of(page)
+    page.keyboard.press("a")
+    assert task_of(page) != before, "the next task waited for the network"
+
+
+def test_a_lost_connection_keeps_the_judgment_and_sends_it_later(tasks, page_of, bob, project):
+    tasks(3)
+    page = page_of(bob)
+    page.context.set_offline(True)
+    page.keyboard.press("b")
+    page.get_by_text("1 waiting, will be sent").wait_for()
+    assert judgments(project) == []
+    page.context.set_offline(False)
+    saved(page)
+    assert len(judgments(project)) == 1
+
+
+def test_an_answer_that_gets_lost_does_not_make_two(tasks, page_of, bob, project):
+    """The server has stored the judgment, but its answer never arrives: the page sends it again, with its key."""
+    tasks(2)
+    page = page_of(bob)
+    lost = []
+
+    def lose(route):
+        if lost:
+            return route.continue_()
+        lost.append(route.request.post_data)
+        route.fetch()
+        return route.abort()
+
+    page.route(f"**/rate/{task_of(page)}/**", lose)
+    page.keyboard.press("a")
+    saved(page)
+    assert len(lost) == 1
+    assert len(judgments(project)) == 1
+
+
+def test_what_could_not_be_sent_survives_a_reload(tasks, page_of, bob, project):
+    tasks(2)
+    page = page_of(bob)
+    page.route(f"**/rate/{task_of(page)}/**", lambda route: route.abort())
+    page.keyboard.press("a")
+    page.get_by_text("1 waiting, will be sent").wait_for()
+    page.unroute_all()
+    page.reload()
+    page.get_by_text("A judgment from before was saved.").wait_for()
+    assert len(judgments(project)) == 1
+
+
+def test_a_double_click_makes_one(tasks, page_of, bob, project):
+    tasks(1)
+    page = page_of(bob)
+    page.get_by_role("button", name="A better").dblclick()
+    page.get_by_text("Nothing is left for you to rate.").wait_for()
+    assert len(judgments(project)) == 1
+
+
+def test_undo_brings_the_task_back(tasks, page_of, bob, project, outcomes):
+    tasks(3)
+    page = page_of(bob)
+    first = task_of(page)
+    press_and_go_on(page, "a")
+    saved(page)
+    page.keyboard.press("u")
+    page.wait_for_function("task => document.querySelector('.rate-task').dataset.task === task", arg=str(first))
+    assert outcomes() == {}
+    press_and_go_on(page, "t")
+    saved(page)
+    assert outcomes() == {("red", "blue"): (0, 0, 1, 0)}
+    assert page.errors == []
+
+
+def test_no_key_acts_while_one_types(tasks, page_of, bob, project):
+    tasks(2)
+    page = page_of(bob)
+    page.keyboard.press("c")
+    page.keyboard.type("bats n' ants")
+    assert judgments(project) == []
+    page.keyboard.press("Escape")
+    press_and_go_on(page, "b")
+    saved(page)
+    (judgment,) = judgments(project)
+    assert judgment.comment == "bats n' ants"
+
+
+def test_skip_and_guidelines(tasks, page_of, bob, project):
+    from feedbackhub.rating.models import Skip
+
+    tasks(2)
+    page = page_of(bob)
+    page.keyboard.press("g")
+    page.get_by_role("heading", name="Guidelines").wait_for()
+    page.keyboard.press("g")
+    first = task_of(page)
+    press_and_go_on(page, "s")
+    page.get_by_text("Skipped.").wait_for()
+    assert Skip.objects.get().task_id == first
+    assert judgments(project) == []
+
+
+def test_a_ranking_by_keys(tasks, page_of, bob, project):
+    tasks(1, "red", "green", "blue", kind="ranking")
+    page = page_of(bob)
+    ids = page.locator(".rank-item").evaluate_all("items => items.map(item => Number(item.dataset.output))")
+    page.keyboard.press("3")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("3")
+    page.keyboard.press("=")
+    page.keyboard.press("Enter")
+    page.get_by_text("Nothing is left for you to rate.").wait_for()
+    (judgment,) = judgments(project)
+    tiers = {item.output_id: item.tier for item in judgment.items.all()}
+    assert tiers == {ids[2]: 0, ids[0]: 1, ids[1]: 1}
+    assert page.errors == []
+
+
+def test_a_ranking_by_drag_and_buttons(tasks, page_of, bob, project):
+    tasks(1, "red", "green", "blue", kind="ranking")
+    page = page_of(bob)
+    items = page.locator(".rank-item")
+    ids = items.evaluate_all("items => items.map(item => Number(item.dataset.output))")
+    handle = items.nth(2).locator(".rank-handle").bounding_box()
+    top = items.nth(0).bounding_box()
+    page.mouse.move(handle["x"] + 4, handle["y"] + 4)
+    page.mouse.down()
+    page.mouse.move(top["x"] + 20, top["y"] + 8, steps=12)
+    page.mouse.up()
+    page.wait_for_function("id => Number(document.querySelector('.rank-item').dataset.output) === id", arg=ids[2])
+    items.nth(1).get_by_role("button", name="down").click()
+    page.get_by_role("button", name="Submit this order").click()
+    page.get_by_text("Nothing is left for you to rate.").wait_for()
+    (judgment,) = judgments(project)
+    assert {item.output_id: item.tier for item in judgment.items.all()} == {ids[2]: 0, ids[1]: 1, ids[0]: 2}
+
+
+def test_thumbs_by_key(tasks, page_of, bob, project):
+    tasks(2, "red", kind="thumbs")
+    page = page_of(bob)
+    press_and_go_on(page, "ArrowUp")
+    press_and_go_on(page, "-")
+    saved(page)
+    assert [one.items.get().thumbs for one in judgments(project)] == [1, -1]
+
+
+def test_scores_by_number_keys(tasks, page_of, bob, project):
+    project.criteria = [
+        {"key": "truth", "label": "Truthful", "min": 1, "max": 5},
+        {"key": "style", "label": "Style", "min": 1, "max": 5},
+    ]
+    project.save()
+    tasks(1, "red", kind="scores")
+    page = page_of(bob)
+    for key in ("4", "2", "Enter"):
+        page.keyboard.press(key)
+    page.get_by_text("Nothing is left for you to rate.").wait_for()
+    assert judgments(project)[0].items.get().scores == {"truth": 4, "style": 2}
+
+
+HOSTILE = """<script>window.hacked = 1</script><img src=x onerror="window.hacked = 1">
+<svg onload="window.hacked = 1"></svg><style>body { display: none }</style>
+[click](javascript:window.hacked=1) [data](data:text/html,<script>window.hacked=1</script>)
+![x](javascript:window.hacked=1) ![y](https://evil.invalid/pixel.png) <javascript:window.hacked=1>
+[tab](java\tscript:window.hacked=1) [enc](&#106;avascript:window.hacked=1)
+`<img src=x onerror=window.hacked=1>`
+
+```html
+</code></pre><script>window.hacked = 1</script>
+```
+
+| <img src=x onerror=window.hacked=1> | b |
+|---|---|
+| [x](javascript:window.hacked=1) | {name} |
+"""
+
+
+def test_no_text_of_a_model_is_ever_executed(tasks, answers, page_of, bob, project):
+    from feedbackhub.rating.services import tasks_create
+
+    models = answers(1, "red", "blue", text=HOSTILE)
+    tasks_create(project=project, models=list(models.values()))
+    asked = []
+    page = page_of(bob)
+    page.on("request", lambda request: asked.append(request.url))
+    page.reload()
+    for link in page.locator(".answer a").all():
+        assert link.get_attribute("href").startswith("https://evil.invalid/"), link.get_attribute("href")
+    assert page.locator(".answer script, .answer img, .answer svg, .answer style, .answer [onerror]").count() == 0
+    assert page.locator(".answer").first.is_visible()
+    assert page.evaluate("window.hacked") is None
+    assert not [url for url in asked if "evil" in url]
+    assert page.errors == []
