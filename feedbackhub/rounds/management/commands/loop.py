@@ -183,7 +183,8 @@ def _verdict_lines(*rounds: Round) -> list[str]:
 
 def _board_lines(standings: dict) -> list[str]:
     lines = [
-        f"Leaderboard of the category {loop.CATEGORY}, Bradley–Terry, {standings['votes']} votes of the simulated rater:",
+        f"Leaderboard of the category {loop.CATEGORY}, Bradley–Terry, "
+        f"{standings['votes']} votes of the simulated rater:",
         "",
         "| rank | model | rating [95 %] | wins | losses | ties | votes |",
         "|---:|---|---:|---:|---:|---:|---:|",
