@@ -149,6 +149,7 @@ place.addEventListener("submit", (event) => {
   const form = event.target;
   const node = form.closest(".rate-task");
   if (node.dataset.sent) return; // the second click of a double click
+  closeToast();
   const skips = event.submitter?.hasAttribute("formaction");
   form.elements.duration_ms.value = Math.round(lookedMs + performance.now() - shownAt);
   const body = [...new FormData(form, event.submitter)].filter(([name]) => name !== "csrfmiddlewaretoken");
