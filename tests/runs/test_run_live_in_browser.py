@@ -120,8 +120,6 @@ def test_the_page_follows_the_run_without_being_loaded_again(round_of, page_of, 
     page.locator('#run[data-state="running"]').wait_for(timeout=30_000)
     page.wait_for_function("() => /step \\d+ of 25/.test(document.querySelector('[data-run=step]').textContent)")
     page.locator('[data-sample="7"] [data-stage="before"]', has_text="<b>before</b>").wait_for()
-    page.locator('[data-run="log-details"] summary').click()
-    page.wait_for_function("() => /step +\\d+  train +loss/.test(document.querySelector('[data-run=log]').textContent)")
     page.locator('#run[data-state="completed"]').wait_for(timeout=60_000)
     assert page.locator('[data-run="progress"]').get_attribute("value") == "1.0"
     assert page.locator('[data-sample="7"] [data-stage="after"]').inner_text() == "<b>after</b>"
@@ -143,6 +141,8 @@ def test_points_are_drawn_as_they_are_pushed(round_of, page_of, supervisor_proce
     before = len(page.evaluate(CURVE))
     page.wait_for_function(f"async () => (await ({CURVE})()).length > {before + 10}")
     assert renderings == [], "a push is enough; the page is not asked for again"
+    page.locator('[data-run="log-details"] summary').click()
+    page.wait_for_function("() => /step +\\d+  train +loss/.test(document.querySelector('[data-run=log]').textContent)")
     run_stop(run=tuning_round.run)
     page.locator('#run[data-state="stopped"]').wait_for(timeout=30_000)
     page.get_by_role("button", name="Resume").wait_for()
