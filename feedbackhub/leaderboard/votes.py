@@ -6,7 +6,7 @@ from datetime import datetime
 from itertools import combinations, groupby
 from operator import itemgetter
 
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, QuerySet
 
 from feedbackhub.catalog.models import ModelVersion
 from feedbackhub.projects.models import Project
@@ -29,11 +29,7 @@ class Vote:
 
 def in_force(project: Project, as_of: datetime | None = None) -> QuerySet[Judgment]:
     """The project's comparisons and rankings that count, now or as it was at `as_of`."""
-    judgments = Judgment.objects.filter(project=project, kind__in=COMPARED, counted=True, withdrawn=False)
-    if as_of is None:
-        return judgments.filter(superseded_by=None)
-    later = Q(superseded_by=None) | Q(superseded_by__occurred_at__gt=as_of)
-    return judgments.filter(later, occurred_at__lte=as_of)
+    return Judgment.objects.in_force(as_of).filter(project=project, kind__in=COMPARED)
 
 
 def votes_in_order(

@@ -72,9 +72,7 @@ def _metrics(project: Project, model: ModelVersion) -> list[Result]:
 
 def votes_on(project: Project, model: ModelVersion) -> dict[str, int]:
     """Judgments in force on the model's outputs, by source."""
-    judgments = Judgment.objects.filter(
-        project=project, items__model=model, counted=True, withdrawn=False, superseded_by=None
-    )
+    judgments = Judgment.objects.in_force().filter(project=project, items__model=model)
     counts: dict[str, int] = defaultdict(int)
     for source in judgments.values_list("source", flat=True):
         counts[Judgment.Source(source).label] += 1

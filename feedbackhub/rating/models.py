@@ -1,3 +1,5 @@
+from datetime import datetime
+
 from django.conf import settings
 from django.db import models
 
@@ -114,6 +116,18 @@ class Skip(models.Model):
         return f"{self.rater} skipped {self.task}"
 
 
+class JudgmentQuerySet(models.QuerySet):
+    def in_force(self, as_of: datetime | None = None) -> "JudgmentQuerySet":
+        """Counted, not withdrawn, superseded by none; with `as_of`, as it was at that moment.
+
+        NOT EXISTS, and not `superseded_by=None`: PostgreSQL expects one row of that outer join and then compares every
+        item with every judgment (26,728 votes with their items: 40 s instead of 0.1 s).
+        """
+        until = {} if as_of is None else {"occurred_at__lte": as_of}
+        later = Judgment.objects.filter(supersedes=models.OuterRef("pk"), **until)
+        return self.filter(~models.Exists(later), counted=True, withdrawn=False, **until)
+
+
 class Judgment(models.Model):
     """What somebody said of some outputs. Append-only: an edit or an undo is a new row that supersedes the old.
 
@@ -154,6 +168,8 @@ class Judgment(models.Model):
     supersedes = models.OneToOneField("self", on_delete=models.PROTECT, null=True, related_name="superseded_by")
     occurred_at = models.DateTimeField(help_text="The timestamp that came with it, else its receipt.")
     received_at = models.DateTimeField(auto_now_add=True)
+
+    objects = JudgmentQuerySet.as_manager()
 
     class Meta:
         constraints = [

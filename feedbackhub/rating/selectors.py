@@ -22,7 +22,7 @@ JUDGED_BY_SOMEBODY = (Judgment.Source.RATER, Judgment.Source.SIMULATED, Judgment
 
 def judgments_in_force(project: Project) -> QuerySet[Judgment]:
     """Judgments that count: not withdrawn, superseded by none."""
-    return Judgment.objects.filter(project=project, counted=True, withdrawn=False, superseded_by=None)
+    return Judgment.objects.in_force().filter(project=project)
 
 
 def tallies(project: Project, *, category: str | None = None, sources: Iterable[str] | None = None) -> QuerySet:

@@ -154,9 +154,7 @@ def counted(project: Project) -> Counts:
 
 
 def _judged(project: Project) -> Iterator[tuple[tuple, list[tuple[int | None, int]]]]:
-    judgments = Judgment.objects.filter(
-        project=project, kind__in=COMPARED, counted=True, withdrawn=False, superseded_by=None
-    )
+    judgments = Judgment.objects.in_force().filter(project=project, kind__in=COMPARED)
     heads = ("judgment_id", "judgment__category", "judgment__source", "judgment__none_acceptable")
     rows = (
         JudgmentItem.objects.filter(judgment__in=judgments)

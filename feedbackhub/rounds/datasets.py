@@ -171,9 +171,7 @@ def answer(text: str) -> list[dict]:
 
 def _judgments(project: Project, filters: dict, kinds: tuple[str, ...]) -> Iterator[list[Judgment]]:
     """The project's judgments in force of these kinds that the filters let through, with items, chunk by chunk."""
-    judgments = Judgment.objects.filter(
-        project=project, kind__in=kinds, counted=True, withdrawn=False, superseded_by=None
-    )
+    judgments = Judgment.objects.in_force().filter(project=project, kind__in=kinds)
     if "sources" in filters:
         judgments = judgments.filter(source__in=filters["sources"])
     if "categories" in filters:

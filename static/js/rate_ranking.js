@@ -84,6 +84,7 @@ export function startRanking(task) {
   const sortable = window.Sortable?.create(list, {
     animation: 120,
     handle: ".rank-handle",
+    forceFallback: true, // pointer events everywhere: the browser's own drag and drop differs by browser and has no touch
     onEnd: ({ item }) => {
       item.classList.remove("is-tied");
       settle();

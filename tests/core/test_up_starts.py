@@ -15,6 +15,12 @@ while not job.is_finished and time.monotonic() < until:
 print(job.get_status())
 """
 
+REGISTERED = """
+import django_rq
+from rq import Worker
+print(*[worker.pid for worker in Worker.all(connection=django_rq.get_connection())])
+"""
+
 
 def test_the_first_start_makes_everything(lived_in):
     said = (lived_in / "up.log").read_text()
@@ -49,6 +55,8 @@ def test_the_admin_token_is_the_demo_admins(up):
 def test_what_is_killed_is_started_again(up):
     site = up().ready()
     for name in ("web", "worker-1", "valkey", "sweeper"):
+        # A worker that is only just starting gives up when the queue goes away, and is started anew: let them all settle.
+        wait_until(partial(_workers_settled, site), what="every worker to be at its queue")
         before = site.children()
         before[name].kill()
         wait_until(partial(_started_again, site, name, before[name].pid), what=f"{name} to be started again")
@@ -56,6 +64,11 @@ def test_what_is_killed_is_started_again(up):
         assert "FINISHED" in site.python(A_JOB).upper(), f"no job was done after {name} was killed"
         others = [process for other, process in before.items() if other != name]
         assert all(map(alive, others)), f"{name} took others with it"
+
+
+def _workers_settled(site: Up) -> bool:
+    workers = {child.pid for name, child in site.children().items() if name in ("worker-1", "worker-2", "training")}
+    return len(workers) == 3 and workers <= set(map(int, site.python(REGISTERED).split()))
 
 
 def _started_again(site: Up, name: str, old: int) -> bool:

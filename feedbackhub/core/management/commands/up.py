@@ -111,17 +111,17 @@ class Command(BaseCommand):
             return
         Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)  # WhiteNoise warns when it is not there
         web = self._child("web", *_web_command(self.host, self.port))
+        sign_ins = self._sign_ins()
+        if not self._ready(web):
+            return
+        # Only now: beside the server they would make whoever waits for it wait longer.
         for name, queue in WORKERS.items():
             self._child(name, *worker_command(queue))
         self._child("sweeper", *_manage("sweep", "--supervised-by", str(os.getpid())))
-        sign_ins = self._sign_ins()
-        if self._ready(web):
-            self._say(f"FeedbackHub is ready at {self.url}")
-            for line in sign_ins:
-                self._say(line)
-            self._say("Ctrl-C stops it.")
-            # Checking whether the demo's passwords still hold takes a second: not when the first person comes.
-            threading.Thread(target=_visit, args=(f"{self.url}sign-in/",), daemon=True).start()
+        for line in (f"FeedbackHub is ready at {self.url}", *sign_ins, "Ctrl-C stops it."):
+            self._say(line)
+        # Checking whether the demo's passwords still hold takes a second: not when the first person comes.
+        threading.Thread(target=_visit, args=(f"{self.url}sign-in/",), daemon=True).start()
         while not self.over.wait(TICK_SECONDS):
             self._tend()
 
