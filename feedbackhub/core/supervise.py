@@ -172,6 +172,7 @@ class Child:
     console: Console
     directory: Path
     on_start: Callable[[], None] = lambda: None
+    data: Path | None = None  # its own folder, made anew whenever it is gone
     process: subprocess.Popen | None = None
     sessions: list[Session] = field(default_factory=list)  # this one's and, while anything of them lives, earlier ones
     failures: int = 0
@@ -179,6 +180,8 @@ class Child:
     _due_at: float = 0.0
 
     def start(self) -> None:
+        if self.data:
+            self.data.mkdir(parents=True, exist_ok=True)
         self.process = subprocess.Popen(
             self.command,
             cwd=self.directory,

@@ -39,7 +39,7 @@ def follow_ups_create(*, tuning_round: Round) -> None:
 
 
 def unfinished_rounds() -> QuerySet[Round]:
-    open_steps = FollowUp.objects.filter(status__in=(Status.PENDING, Status.RUNNING))
+    open_steps = FollowUp.objects.filter(status__in=FollowUp.UNFINISHED)
     return Round.objects.filter(follow_ups__in=open_steps).select_related("base_model", "model", "project").distinct()
 
 
@@ -52,7 +52,7 @@ def follow_ups_advance(*, tuning_round: Round) -> None:
                 _start(tuning_round, follow_up)
             if follow_up.status == Status.RUNNING:
                 _see(follow_up)
-        if follow_up.status in (Status.PENDING, Status.RUNNING):
+        if follow_up.status in FollowUp.UNFINISHED:
             return
 
 

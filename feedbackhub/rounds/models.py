@@ -86,6 +86,8 @@ class FollowUp(models.Model):
         DONE = "done", "Done"
         FAILED = "failed", "Failed"
 
+    UNFINISHED = (Status.PENDING, Status.RUNNING)
+
     round = models.ForeignKey(Round, on_delete=models.CASCADE, related_name="follow_ups")
     step = models.CharField(max_length=10, choices=Step.choices)
     status = models.CharField(max_length=8, choices=Status.choices, default=Status.PENDING)

@@ -1,10 +1,12 @@
+from collections.abc import Iterable
+
 from django.db.models import QuerySet
 
 from feedbackhub.core.errors import NotFound
 from feedbackhub.projects.models import Project
 from feedbackhub.rating.models import Judgment
 
-from .models import PreferenceDataset, PreferenceRow, Round
+from .models import FollowUp, PreferenceDataset, PreferenceRow, Round
 
 
 def rounds_of(project: Project) -> QuerySet[Round]:
@@ -45,3 +47,10 @@ def row_get(*, dataset: PreferenceDataset, position: int) -> PreferenceRow:
 def votes_behind(row: PreferenceRow) -> QuerySet[Judgment]:
     """The judgments that a frozen row rests on."""
     return Judgment.objects.filter(pk__in=row.judgments).select_related("rater").prefetch_related("items__model")
+
+
+def is_followed(tuning_round: Round, steps: Iterable[FollowUp]) -> bool:
+    """Whether something still follows the completed round by itself."""
+    if tuning_round.run.state != "completed":
+        return False
+    return tuning_round.model is None or any(step.status in FollowUp.UNFINISHED for step in steps)

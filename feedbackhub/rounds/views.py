@@ -143,13 +143,18 @@ def round_page(request: HttpRequest, number: int) -> HttpResponse:
     context = {
         "round": tuning_round,
         "run": run,
-        "series": runs.series(run),
-        "samples": runs.samples(run),
-        "log": runs.log_tail(run, LOG_LINES),
         "steps": steps,
+        "following": selectors.is_followed(tuning_round, steps),
         "evaluation": evaluation,
         "table": comparison_table(evaluation) if evaluation else None,
         "ab": _verdict(tuning_round),
+    }
+    if request.headers.get("HX-Target") == "after":
+        return render(request, "rounds/_after.html", context)
+    context |= {
+        "series": runs.series(run),
+        "samples": runs.samples(run),
+        "log": runs.log_tail(run, LOG_LINES),
         "settings": _settings_shown(tuning_round),
         "socket": f"/ws/rounds/{tuning_round.pk}/",
         "is_admin": Role.ADMIN in request.roles,

@@ -125,8 +125,9 @@ class Command(BaseCommand):
         while not self.over.wait(TICK_SECONDS):
             self._tend()
 
-    def _child(self, name: str, *command: str) -> Child:
-        child = Child(name, list(command), self.environment, self.console, settings.BASE_DIR, on_start=self._record)
+    def _child(self, name: str, *command: str, data: Path | None = None) -> Child:
+        where = (self.environment, self.console, settings.BASE_DIR)
+        child = Child(name, list(command), *where, on_start=self._record, data=data)
         self.children.append(child)
         child.start()
         return child
@@ -151,12 +152,13 @@ class Command(BaseCommand):
             return
         port = _valkey_port(_port_number(os.environ.get("VALKEY_PORT", "6390"), "VALKEY_PORT"))
         url = self.environment["REDIS_URL"] = f"redis://127.0.0.1:{port}/0"
+        data = settings.FEEDBACKHUB_HOME / "valkey"
         try:
-            command = valkey_command(port=port, directory=settings.FEEDBACKHUB_HOME / "valkey")
+            command = valkey_command(port=port, directory=data)
         except FileNotFoundError as error:
             raise CommandError(str(error)) from None
         log = settings.FEEDBACKHUB_HOME / "valkey.log"
-        valkey = self._child("valkey", *command, "--logfile", str(log))
+        valkey = self._child("valkey", *command, "--logfile", str(log), data=data)
         _valkey_port_file().write_text(f"{port}\n")
         try:
             valkey_wait(url, process=valkey.process)
