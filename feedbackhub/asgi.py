@@ -1,5 +1,8 @@
 import os
+import warnings
 
+# WhiteNoise hands out files as plain iterators; Django reads them in a thread, and would say so at each start.
+warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous iterators")
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "feedbackhub.settings")
 
 from channels.auth import AuthMiddlewareStack  # noqa: E402
