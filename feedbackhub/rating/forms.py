@@ -6,7 +6,7 @@ from typing import Any
 from django import forms
 from django.http import QueryDict
 
-from feedbackhub.catalog.models import ModelVersion
+from feedbackhub.catalog.models import ModelVersion, Output
 from feedbackhub.catalog.selectors import models_with_outputs
 from feedbackhub.core.errors import DomainError
 from feedbackhub.projects.models import Project, TaskKind
@@ -28,7 +28,23 @@ def payload_of(data: QueryDict, task: Task) -> dict[str, Any]:
     }
     if comment := data.get("comment", "").strip():
         payload["comment"] = comment
+    if flags := data.getlist("flags"):
+        payload["flags"] = flags
+    if correction := _corrected(data, shown):
+        payload["correction"] = correction
     return payload
+
+
+def _corrected(data: QueryDict, shown: list[int]) -> dict[str, str]:
+    """The answers that were edited; a form sends all of them, and with line ends of its own."""
+    sent = {output: data[f"correction_{output}"] for output in shown if f"correction_{output}" in data}
+    texts = {pk: _lines(output.text) for pk, output in Output.objects.in_bulk(sent).items()}
+    edited = {pk: _lines(text) for pk, text in sent.items()}
+    return {str(pk): text for pk, text in edited.items() if text and text != texts.get(pk)}
+
+
+def _lines(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n").strip()
 
 
 def _duration(data: QueryDict) -> int:
@@ -43,7 +59,10 @@ def _comparison(data: QueryDict, shown: list[int], task: Task) -> dict[str, Any]
     if verdict in (TIE, NONE):
         return {"ranking": [shown], "none_acceptable": verdict == NONE}
     winner = _number(verdict, "verdict", "Choose an answer, a tie, or both bad.")
-    return {"ranking": [[winner], [one for one in shown if one != winner]]}
+    said: dict[str, Any] = {"ranking": [[winner], [one for one in shown if one != winner]]}
+    if strength := data.get("strength"):
+        said["strength"] = strength
+    return said
 
 
 def _order(data: QueryDict, shown: list[int], task: Task) -> dict[str, Any]:

@@ -144,6 +144,14 @@ class Judgment(models.Model):
         SLIGHT = "slight", "Slightly"
         CLEAR = "clear", "Clearly"
 
+    class Flag(models.TextChoices):
+        """What the pages offer; programs may send texts of their own."""
+
+        UNSAFE = "unsafe", "Unsafe"
+        OFF_TOPIC = "off_topic", "Off topic"
+        BROKEN = "broken", "Broken"
+        REVEALS_IDENTITY = "reveals_identity", "Reveals its identity"
+
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="judgments")
     kind = models.CharField(max_length=12, choices=TaskKind.choices)
     source = models.CharField(max_length=12, choices=Source.choices)

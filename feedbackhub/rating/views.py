@@ -27,6 +27,7 @@ from .forms import TasksForm, payload_of
 from .models import Assignment, Judgment, Task
 
 LETTERS = "ABCDEFGHIJ"
+CORRECT_KEYS = "qw"  # one answer or two: a key each
 LONG_PROMPT = 900  # characters; a longer one scrolls by itself, so that the answers stay in sight
 HISTORY_PAGE = 25
 TASKS_PAGE = 50
@@ -158,8 +159,16 @@ def _shown(request: HttpRequest, lease: services.Lease | None) -> dict:
     if lease is None:
         return {"task": None, "held_by_others": _held_by_others(request), "is_admin": Role.ADMIN in request.roles}
     turns = [{"role": turn["role"], "text": text_of(turn["content"])} for turn in lease.task.prompt.messages]
+    keys = CORRECT_KEYS if len(lease.outputs) <= len(CORRECT_KEYS) else ""
     answers = [
-        {"id": output.pk, "letter": letter, "place": place, "html": markdown(output.text)}
+        {
+            "id": output.pk,
+            "letter": letter,
+            "place": place,
+            "html": markdown(output.text),
+            "text": output.text,
+            "correct_key": keys[place - 1 : place],
+        }
         for place, (letter, output) in enumerate(zip(LETTERS, lease.outputs), start=1)
     ]
     return {
@@ -168,6 +177,7 @@ def _shown(request: HttpRequest, lease: services.Lease | None) -> dict:
         "messages_html": [{"role": turn["role"], "html": markdown(turn["text"])} for turn in turns],
         "long": sum(len(turn["text"]) for turn in turns) > LONG_PROMPT,
         "answers": answers,
+        "flags": Judgment.Flag.choices,
         "places": range(1, len(answers) + 1),
         "criteria": [{**criterion, "marks": _marks(criterion)} for criterion in lease.task.project.criteria],
         "shown": ",".join(str(output.pk) for output in lease.outputs),
@@ -220,6 +230,8 @@ def _entry(judgment: Judgment) -> dict:
         "judgment": judgment,
         "items": items,
         "verdict": _verdict(judgment, items),
+        "strength": judgment.get_strength_display(),
+        "flags": [dict(Judgment.Flag.choices).get(flag, flag) for flag in judgment.flags],
         "withdrawn": hasattr(judgment, "superseded_by"),
     }
 

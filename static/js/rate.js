@@ -1,6 +1,7 @@
 // The rating page: the verdict leaves by the outbox while the next task, fetched ahead, is there at once.
 import { Outbox, Unreached, post, refusal } from "./rate_outbox.js";
 import { startRanking } from "./rate_ranking.js";
+import { readTask } from "./rate_reading.js";
 import { startScores } from "./rate_scores.js";
 import { toast } from "./toast.js";
 
@@ -39,6 +40,7 @@ function begin(node) {
   for (const element of node.querySelectorAll("[data-key]")) element.setAttribute("aria-keyshortcuts", element.dataset.key);
   const key = node.querySelector("[name=key]");
   if (key) key.value = newKey() ?? key.value;
+  readTask(node);
   shownAt = performance.now();
   lookedMs = 0;
   fetchAhead();
@@ -77,6 +79,7 @@ function arrive(node) {
   if (!node || !isTask(node) || there) return;
   if (current.dataset.sent) show(node);
   else upcoming.push(node);
+  place.dataset.waiting = upcoming.length; // how many tasks are here already
 }
 
 // --- Sending --------------------------------------------------------------------------------------------------------
@@ -152,7 +155,10 @@ place.addEventListener("submit", (event) => {
   closeToast();
   const skips = event.submitter?.hasAttribute("formaction");
   form.elements.duration_ms.value = Math.round(lookedMs + performance.now() - shownAt);
-  const body = [...new FormData(form, event.submitter)].filter(([name]) => name !== "csrfmiddlewaretoken");
+  const unsaid = (name) => name.startsWith("correction_") && form.elements[name].value === form.elements[name].defaultValue;
+  const body = [...new FormData(form, event.submitter)].filter(
+    ([name]) => name !== "csrfmiddlewaretoken" && !unsaid(name),
+  );
   node.dataset.sent = "yes";
   const url = skips ? event.submitter.formAction : form.action;
   const entry = { id: form.elements.key.value, url, body, node };
@@ -210,12 +216,13 @@ guidelines?.addEventListener("click", (event) => event.target === guidelines && 
 place.addEventListener(
   "toggle",
   ({ target }) => {
-    if (target.matches(".rate-comment[open]")) target.querySelector("textarea").focus();
+    if (target.matches(".rate-comment[open], .rate-correct[open]")) target.querySelector("textarea").focus();
+    if (target.matches(".rate-flags[open]")) target.querySelector("input").focus();
   },
   { capture: true },
 );
 place.addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && event.target.matches("textarea")) current.querySelector("#question").focus();
+  if (event.key === "Escape" && event.target.matches("textarea, input")) current.querySelector("#question").focus();
 });
 
 if (current) begin(current);

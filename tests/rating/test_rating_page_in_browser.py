@@ -88,10 +88,7 @@ def test_a_session_by_keyboard_alone(tasks, page_of, bob, project, leased):
 def test_the_next_task_is_there_before_it_is_asked_for(tasks, page_of, bob):
     tasks(3)
     page = page_of(bob)
-    with page.expect_response("**/ahead/**") as ahead:
-        pass
-    assert ahead.value.ok
-    page.wait_for_timeout(50)
+    page.wait_for_selector("#rate[data-waiting='1']", state="attached")
     page.context.set_offline(True)
     before = task_of(page)
     page.keyboard.press("a")
@@ -176,6 +173,55 @@ def test_no_key_acts_while_one_types(tasks, page_of, bob, project):
     saved(page)
     (judgment,) = judgments(project)
     assert judgment.comment == "bats n' ants"
+
+
+def test_strength_flags_and_a_correction_go_with_the_verdict(tasks, page_of, bob, project):
+    tasks(2, "red", "blue")
+    page = page_of(bob)
+    page.keyboard.press(".")
+    page.keyboard.press("x")
+    page.get_by_label("Unsafe").check()
+    page.keyboard.press("q")  # the first answer's text, to be made right
+    page.keyboard.press("ControlOrMeta+a")
+    page.keyboard.type("The answer is 42,\nand nothing else. abt")
+    page.keyboard.press("Escape")
+    corrected = int(page.locator(".answer").first.get_attribute("data-output"))
+    press_and_go_on(page, "a")
+    press_and_go_on(page, "t")
+    saved(page)
+    said, unsaid = judgments(project)
+    assert (said.strength, said.flags) == ("clear", ["unsafe"])
+    corrections = {item.output_id: item.correction for item in said.items.all()}
+    assert corrections.pop(corrected) == "The answer is 42,\nand nothing else. abt"
+    assert set(corrections.values()) == {""}
+    assert (unsaid.strength, unsaid.flags, {item.correction for item in unsaid.items.all()}) == ("", [], {""})
+    page.goto(f"/p/{project.slug}/rate/history/")
+    page.get_by_text("A better, shown left, clearly").wait_for()
+    assert page.errors == []
+
+
+def test_only_words_that_differ_are_marked(tasks, answers, page_of, bob, project):
+    answers(1, "red", text="The cat sat on **the mat** today.")
+    answers(1, "blue", text="The dog sat on **the mat**.")
+    from feedbackhub.catalog.models import ModelVersion
+    from feedbackhub.rating.services import tasks_create
+
+    tasks_create(project=project, models=list(ModelVersion.objects.filter(project=project)))
+    page = page_of(bob)
+    marked = """() => [...(CSS.highlights.get("difference") ?? [])].map((range) =>
+        range.startContainer.data.slice(range.startOffset, range.endOffset)).sort()"""
+    assert page.evaluate(marked) == []
+    page.keyboard.press("d")
+    assert page.evaluate(marked) == ["cat", "dog", "today"]
+    page.reload()
+    assert page.evaluate(marked) == ["cat", "dog", "today"], "the setting was not kept"
+    page.keyboard.press("d")
+    assert page.evaluate(marked) == []
+    page.keyboard.press("f")
+    assert not page.locator(".topbar").is_visible()
+    page.keyboard.press("f")
+    assert page.locator(".topbar").is_visible()
+    assert page.errors == []
 
 
 def test_skip_and_guidelines(tasks, page_of, bob, project):
