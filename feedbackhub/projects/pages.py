@@ -14,6 +14,7 @@ NAVIGATION = [
     ("Rate", "rating:next", RATE),
     ("History", "rating:history", RATE),
     ("Tasks", "rating:tasks", ADMINISTER),
+    ("Quality", "rating:quality", ADMINISTER),
     ("Prompts", "catalog:prompts", ADMINISTER),
     ("Models", "catalog:models", ADMINISTER),
     ("Imports", "imports:list", ADMINISTER),

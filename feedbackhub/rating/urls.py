@@ -1,6 +1,6 @@
 from django.urls import path
 
-from . import views
+from . import quality_views, views
 
 app_name = "rating"
 urlpatterns = [
@@ -12,4 +12,6 @@ urlpatterns = [
     path("history/<int:pk>/undo/", views.undo, name="undo"),
     path("tasks/", views.tasks, name="tasks"),
     path("tasks/preview/", views.tasks_preview, name="tasks_preview"),
+    path("quality/", quality_views.quality, name="quality"),
+    path("quality/<int:pk>/ask-again/", quality_views.ask_again, name="ask_again"),
 ]

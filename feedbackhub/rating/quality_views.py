@@ -1,0 +1,58 @@
+"""The page that says how well the rating goes."""
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_POST
+
+from feedbackhub.core.errors import DomainError, NotFound
+from feedbackhub.projects.access import ADMINISTER
+from feedbackhub.projects.pages import project_page
+
+from . import quality as service
+from .models import Task
+from .selectors import agreement
+
+NAMES = {
+    "percent": ("Percent agreement", "of pairs of raters on the same item"),
+    "krippendorff_alpha": ("Krippendorff’s α", "1 is perfect, 0 is chance"),
+    "gwet_ac1": ("Gwet’s AC1", "steady where one label prevails"),
+    "cohen_kappa": ("Cohen’s κ", "the mean over pairs of raters"),
+    "fleiss_kappa": ("Fleiss’ κ", "over items with equally many judgments"),
+}
+
+
+@login_required
+@project_page(ADMINISTER)
+def quality(request: HttpRequest) -> HttpResponse:
+    found = agreement(request.project)
+    habits = service.habits(request.project)
+    with_others = {rater["rater"]: rater for rater in found["raters"]}
+    context = {
+        "statistics": [
+            {**one, "label": NAMES[one["name"]][0], "note": NAMES[one["name"]][1]} for one in found["statistics"]
+        ],
+        "items": found["items"],
+        "judgments": found["judgments"],
+        "raters": [(one, with_others.get(one.rater.username)) for one in habits],
+        "first": service.first_shown(habits),
+        "disagreements": service.disagreements(request.project),
+    }
+    return render(request, "rating/quality.html", context)
+
+
+@require_POST
+@login_required
+@project_page(ADMINISTER)
+def ask_again(request: HttpRequest, pk: int) -> HttpResponse:
+    task = Task.objects.filter(pk=pk, project=request.project).first()
+    if task is None:
+        raise NotFound(f"There is no task {pk} in this project.")
+    try:
+        task = service.task_ask_again(task=task)
+    except DomainError as error:
+        messages.error(request, error.message)
+    else:
+        messages.success(request, f"Task {pk} now wants {task.judgments_wanted} judgments; it comes before others.")
+    return redirect("rating:quality", request.project.slug)
