@@ -1,14 +1,20 @@
 """What pages composed of several rooms show."""
 
 from collections import defaultdict
+from datetime import timedelta
+
+from django.db.models import Count, QuerySet
+from django.utils import timezone
 
 from feedbackhub.accounts.models import User
 from feedbackhub.catalog.models import ModelVersion, Output
 from feedbackhub.evaluation.models import Result
-from feedbackhub.leaderboard.selectors import board
+from feedbackhub.leaderboard.selectors import ab, board
 from feedbackhub.projects.access import roles_of, visible_projects
 from feedbackhub.projects.models import Project
 from feedbackhub.rating.models import Assignment, Judgment, Task
+from feedbackhub.rating.quality import habits
+from feedbackhub.rating.selectors import agreement_with_others
 from feedbackhub.rounds.models import Round
 
 
@@ -55,6 +61,49 @@ def lineage(project: Project, model: ModelVersion) -> dict:
         chain.append({"model": current, "round": made_by, "dataset": made_by.dataset if made_by else None})
         current = current.parent
     return {"chain": chain, "standing": _standing(project, model), "metrics": _metrics(project, model)}
+
+
+DAYS = 30  # of votes a day
+
+
+def rater_page(project: Project, rater: User) -> dict:
+    """A rater's own: habits (None before the first judgment), agreement, judgments a day, and what their votes trained.
+
+    `trained`: [{round, votes, rows, ab}] of completed rounds, latest first; `ab` is the child against its parent.
+    """
+    found = habits(project, rater)
+    mine = Judgment.objects.in_force().filter(project=project, rater=rater)
+    return {
+        "habits": found[0] if found else None,
+        "agreement": agreement_with_others(project, rater),
+        "days": _days(mine),
+        "trained": _trained(project, set(mine.values_list("pk", flat=True))),
+    }
+
+
+def _days(judgments: QuerySet[Judgment]) -> dict:
+    """Judgments a day of the last 30 days (UTC), as the chart of bars takes it."""
+    today = timezone.now().date()
+    first = today - timedelta(days=DAYS - 1)
+    recent = judgments.filter(occurred_at__date__gte=first)
+    counts = dict(recent.order_by().values_list("occurred_at__date").annotate(Count("pk")))
+    days = [first + timedelta(days=number) for number in range(DAYS)]
+    return {
+        "groups": [f"{day:%-d %b}" for day in days],
+        "series": [{"name": "Judgments", "values": [counts.get(day, 0) for day in days]}],
+    }
+
+
+def _trained(project: Project, mine: set[int]) -> list[dict]:
+    rounds = Round.objects.filter(project=project, model__isnull=False).select_related("dataset", "model", "base_model")
+    found = []
+    for made in rounds.order_by("-number"):
+        behind = [mine.intersection(ids) for ids in made.dataset.rows.values_list("judgments", flat=True).iterator()]
+        votes = set().union(*behind)
+        if votes:
+            compared = ab(project=project, a=made.model, b=made.base_model)
+            found.append({"round": made, "votes": len(votes), "rows": sum(map(bool, behind)), "ab": compared})
+    return found
 
 
 def _standing(project: Project, model: ModelVersion) -> dict | None:

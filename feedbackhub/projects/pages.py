@@ -13,6 +13,7 @@ NAVIGATION = [
     ("Overview", "overview:project", frozenset({"rater", "admin", "stakeholder"})),
     ("Rate", "rating:next", RATE),
     ("History", "rating:history", RATE),
+    ("My work", "overview:rater", RATE),
     ("Tasks", "rating:tasks", ADMINISTER),
     ("Quality", "rating:quality", ADMINISTER),
     ("Prompts", "catalog:prompts", ADMINISTER),

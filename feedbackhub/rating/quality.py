@@ -6,7 +6,7 @@ from itertools import groupby
 from statistics import median
 
 from django.db import transaction
-from django.db.models import Count, Q
+from django.db.models import Count, Q, QuerySet
 
 from feedbackhub.accounts.models import User
 from feedbackhub.core.errors import DomainError
@@ -60,12 +60,14 @@ class Habits:
     streak: int
 
 
-def habits(project: Project) -> list[Habits]:
-    """Each rater's, most judgments first. Pace and streak are of the project's latest 20,000 judgments."""
-    mine = judgments_in_force(project).filter(source__in=BY_PEOPLE, rater__isnull=False)
-    counts = dict(mine.order_by().values_list("rater").annotate(Count("pk")))
-    pairs = _pairs_by_rater(project)
-    pace, streaks = _pace(project)
+def habits(project: Project, rater: User | None = None) -> list[Habits]:
+    """Each rater's, or this one's, most judgments first. Pace and streak are of the latest 20,000 judgments."""
+    judgments = judgments_in_force(project).filter(source__in=BY_PEOPLE, rater__isnull=False)
+    if rater is not None:
+        judgments = judgments.filter(rater=rater)
+    counts = dict(judgments.order_by().values_list("rater").annotate(Count("pk")))
+    pairs = _pairs_by_rater(judgments)
+    pace, streaks = _pace(judgments)
     raters = User.objects.in_bulk(counts)
     found = [
         Habits(
@@ -87,9 +89,9 @@ def first_shown(found: list[Habits]) -> Share:
     return Share(sum(one.first.part for one in found), sum(one.first.whole for one in found))
 
 
-def _pairs_by_rater(project: Project) -> dict[int, Counter]:
+def _pairs_by_rater(judgments: QuerySet[Judgment]) -> dict[int, Counter]:
     """{rater: Counter of first, second, tie, bad} over pairs in force, added up by the database."""
-    pairs = judgments_in_force(project).filter(kind=TaskKind.PAIRWISE, source__in=BY_PEOPLE)
+    pairs = judgments.filter(kind=TaskKind.PAIRWISE)
     lost = Q(tier=1, judgment__none_acceptable=False)
     rows = (
         JudgmentItem.objects.filter(judgment__in=pairs)
@@ -109,9 +111,9 @@ def _pairs_by_rater(project: Project) -> dict[int, Counter]:
     return counts
 
 
-def _pace(project: Project) -> tuple[dict[int, float], dict[int, int]]:
+def _pace(judgments: QuerySet[Judgment]) -> tuple[dict[int, float], dict[int, int]]:
     """({rater: median seconds}, {rater: the longest run of one and the same verdict}) of the latest judgments."""
-    latest = judgments_in_force(project).filter(source__in=BY_PEOPLE, rater__isnull=False).order_by("-id")[:LATEST]
+    latest = judgments.order_by("-id")[:LATEST]
     rows = list(latest.values_list("pk", "rater", "duration_ms", "none_acceptable", "kind"))
     tops: dict[int, tuple] = {}
     best = JudgmentItem.objects.filter(judgment__in=latest.values("pk"), tier=0).order_by("judgment_id", "position")

@@ -127,8 +127,15 @@ def agreement(project: Project) -> dict:
     return found
 
 
-def agreement_rows(project: Project) -> list[tuple]:
-    """(item, rater, label) of the judgments in force, the latest of each rater on an item.
+def agreement_with_others(project: Project, rater: User) -> statistics.RaterAgreement | None:
+    """How far this rater agrees with others on the tasks that they judged; None where they judged none."""
+    found = statistics.rater_agreement(agreement_rows(project, on_tasks_of=rater))
+    return next((one for one in found if one.rater == ("rater", rater.username)), None)
+
+
+def agreement_rows(project: Project, on_tasks_of: User | None = None) -> list[tuple]:
+    """(item, rater, label) of the judgments in force, the latest of each rater on an item; of all, or of those tasks
+    alone that one rater has judged.
 
     An item is a task, or an imported comparison's prompt or question with its two models. A rater is ("rater",
     username), or ("judge", name) in an imported one. The label is the winning model, tie or both_bad, whatever the
@@ -136,6 +143,9 @@ def agreement_rows(project: Project) -> list[tuple]:
     """
     kinds = (TaskKind.THUMBS,) if project.task_kind == TaskKind.THUMBS else COMPARED
     judgments = judgments_in_force(project).filter(kind__in=kinds, source__in=JUDGED_BY_SOMEBODY)
+    if on_tasks_of is not None:
+        theirs = Assignment.objects.filter(project=project, rater=on_tasks_of, state=Assignment.State.DONE)
+        judgments = judgments.filter(task__in=theirs.values("task"))
     names = dict(ModelVersion.objects.filter(Q(project=project) | Q(project=None)).values_list("pk", "name"))
     latest = {}
     for row in _judged(judgments):

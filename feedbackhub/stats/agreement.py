@@ -328,6 +328,12 @@ class _PairTable:
         return float(np.average(kappa[defined], weights=shared[defined])) if defined.any() else float("nan")
 
 
+def rater_agreement(judgments: Iterable[tuple[Hashable, Hashable, Hashable]]) -> list[RaterAgreement]:
+    """Each rater's agreement with the others in (item, rater, label) rows, most judgments first, without intervals."""
+    rows = [row for row in judgments if row[2] is not None]
+    return _raters(_by_item(rows, {label: label for _, _, label in rows}))
+
+
 def _raters(by_item: dict) -> list[RaterAgreement]:
     judgments: Counter = Counter()
     comparisons: Counter = Counter()

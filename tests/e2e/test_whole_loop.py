@@ -117,7 +117,17 @@ def test_the_loop_closes(site, page):
     accessible(board)
 
 
-PAGES = ["", "catalog/prompts/", "catalog/models/", "imports/", "rate/history/", "rate/tasks/", "rounds/"]
+PAGES = [
+    "",
+    "me/",
+    "rate/quality/",
+    "catalog/prompts/",
+    "catalog/models/",
+    "imports/",
+    "rate/history/",
+    "rate/tasks/",
+    "rounds/",
+]
 PAGES += ["rounds/new/", "evaluations/", "leaderboard/", "leaderboard/ab/", "langsmith/"]
 
 
