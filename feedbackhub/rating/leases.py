@@ -177,7 +177,7 @@ def _serve(assignment: Assignment, now: datetime) -> None:
 # --- Giving back --------------------------------------------------------------------------------------------------
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def leases_reclaim(*, project: Project | None = None, now: datetime | None = None) -> int:
     """Open what expired leases hold, of one project or of all; returns how many. The judgment may still come."""
     expired = Assignment.objects.filter(state=State.LEASED, lease_expires_at__lte=now or timezone.now())

@@ -24,7 +24,7 @@ def chromium():
 def page_of(chromium, live_server, client_of, project, settings, valkey):
     """page_of(bob): bob's rating page; `errors` of it holds what the console said."""
     settings.ALLOWED_HOSTS = ["*"]
-    contexts = []
+    contexts, under_way = [], {}
 
     def open_page(user, path="", **options):
         context = chromium.new_context(base_url=live_server.url, **options)
@@ -32,6 +32,10 @@ def page_of(chromium, live_server, client_of, project, settings, valkey):
         context.add_cookies([{"name": "sessionid", "value": session, "url": live_server.url}])
         page = context.new_page()
         page.errors = []
+        requests = under_way[page] = set()
+        page.on("request", lambda request: requests.add(request))
+        page.on("requestfinished", lambda request: requests.discard(request))
+        page.on("requestfailed", lambda request: requests.discard(request))
         page.on("pageerror", lambda error: page.errors.append(str(error)))
         page.on(
             "dialog", lambda dialog: dialog.accept() if dialog.type == "beforeunload" else page.errors.append("dialog")
@@ -41,6 +45,10 @@ def page_of(chromium, live_server, client_of, project, settings, valkey):
         return page
 
     yield open_page
+    # What the server is still at would meet the emptying of the tables.
+    for page, requests in under_way.items():
+        while requests:
+            page.wait_for_timeout(10)  # its events come while one waits
     for context in contexts:
         context.close()
 
