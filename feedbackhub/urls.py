@@ -17,6 +17,7 @@ urlpatterns = [
     path("api/", include("feedbackhub.api.urls")),
     path("", overview.home, name="home"),
     path("", include("feedbackhub.overview.urls")),
+    path("p/<slug:slug>/settings/", include("feedbackhub.projects.urls")),
     path("p/<slug:slug>/catalog/", include("feedbackhub.catalog.urls")),
     path("p/<slug:slug>/imports/", include("feedbackhub.imports.urls")),
     path("p/<slug:slug>/rate/", include("feedbackhub.rating.urls")),

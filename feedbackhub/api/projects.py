@@ -4,8 +4,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from feedbackhub.projects.access import ADMINISTER, ANY, visible_projects
-from feedbackhub.projects.models import Membership, Project, TaskKind
-from feedbackhub.projects.services import member_add, project_create
+from feedbackhub.projects.models import Membership, Order, Project, TaskKind
+from feedbackhub.projects.services import member_add, project_change, project_create
 
 from .base import Endpoint, Strict, page
 
@@ -17,6 +17,14 @@ class ProjectBody(Strict):
     task_kind = serializers.ChoiceField(choices=TaskKind.choices, required=False, default=TaskKind.PAIRWISE)
     criteria = serializers.ListField(child=serializers.JSONField(), required=False, default=list)
     judgments_per_task = serializers.IntegerField(min_value=1, max_value=50, required=False, default=1)
+
+
+class ProjectChange(Strict):
+    name = serializers.CharField(max_length=120, required=False)
+    guidelines = serializers.CharField(required=False, allow_blank=True, max_length=100_000)
+    judgments_per_task = serializers.IntegerField(min_value=1, max_value=50, required=False)
+    order = serializers.ChoiceField(choices=Order.choices, required=False)
+    explore_percent = serializers.IntegerField(min_value=0, max_value=100, required=False)
 
 
 class MemberBody(Strict):
@@ -34,6 +42,8 @@ def project_shown(project: Project) -> dict:
         "task_kind": project.task_kind,
         "criteria": project.criteria,
         "judgments_per_task": project.judgments_per_task,
+        "order": project.order,
+        "explore_percent": project.explore_percent,
         "is_demo": project.is_demo,
         "created_at": project.created_at,
     }
@@ -62,6 +72,12 @@ class ProjectDetail(Endpoint):
     def get(self, request: Request, slug: str) -> Response:
         project = self.project(request, slug, ANY)
         return Response({**project_shown(project), "roles": sorted(request.roles)})
+
+    @extend_schema(summary="Change a project's settings", request=ProjectChange, responses=dict)
+    def patch(self, request: Request, slug: str) -> Response:
+        project = self.project(request, slug, ADMINISTER)
+        changed = project_change(project=project, **self.read(request, ProjectChange))
+        return Response({**project_shown(changed), "roles": sorted(request.roles)})
 
 
 class Members(Endpoint):

@@ -16,6 +16,13 @@ class Role(models.TextChoices):
     STAKEHOLDER = "stakeholder", "Stakeholder"
 
 
+class Order(models.TextChoices):
+    """Which of the tasks of equal priority comes next."""
+
+    IN_TURN = "in_turn", "In turn: the oldest task first"
+    ACTIVE = "active", "What tells the leaderboard most"
+
+
 class Project(models.Model):
     """Prompts, contenders, raters and rounds that belong together."""
 
@@ -27,6 +34,10 @@ class Project(models.Model):
     criteria = models.JSONField(default=list, blank=True, help_text="[{key, label, min, max}], for scores.")
     judgments_per_task = models.PositiveSmallIntegerField(
         default=1, validators=[MinValueValidator(1), MaxValueValidator(50)]
+    )
+    order = models.CharField(max_length=8, choices=Order.choices, default=Order.IN_TURN)
+    explore_percent = models.PositiveSmallIntegerField(
+        default=10, validators=[MaxValueValidator(100)], help_text="Active order: pairs drawn at random all the same."
     )
     langsmith_project = models.CharField(max_length=120, blank=True)
     is_demo = models.BooleanField(default=False)

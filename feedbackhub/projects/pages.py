@@ -24,6 +24,7 @@ NAVIGATION = [
     ("Evaluations", "evaluation:list", READ_REPORTS),
     ("Leaderboard", "leaderboard:board", READ_REPORTS),
     ("LangSmith", "tracing:ledger", ADMINISTER),
+    ("Settings", "projects:settings", ADMINISTER),
 ]
 
 

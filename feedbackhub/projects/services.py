@@ -64,28 +64,53 @@ def project_create(
         is_demo=is_demo,
         created_by=by,
     )
-    try:
-        project.full_clean()
-    except ValidationError as error:
-        fields = {name: " ".join(messages) for name, messages in error.message_dict.items()}
-        taken = Project.objects.filter(slug=slug).exists()
-        message = "; ".join(f"{field}: {problem}" for field, problem in fields.items())
-        raise DomainError(
-            message, code="conflict" if taken else "invalid", fields=fields, status=409 if taken else 400
-        ) from error
+    _clean(project, taken=Project.objects.filter(slug=slug).exists())
     project.save()
     Membership.objects.create(project=project, user=by, role=Role.ADMIN)
     return project
 
 
+def _clean(project: Project, *, taken: bool = False) -> None:
+    try:
+        project.full_clean()
+    except ValidationError as error:
+        fields = {name: " ".join(messages) for name, messages in error.message_dict.items()}
+        message = "; ".join(f"{field}: {problem}" for field, problem in fields.items())
+        raise DomainError(
+            message, code="conflict" if taken else "invalid", fields=fields, status=409 if taken else 400
+        ) from error
+
+
+CHANGEABLE = ("name", "guidelines", "judgments_per_task", "order", "explore_percent")
+
+
 @transaction.atomic
-def guidelines_change(*, project: Project, guidelines: str) -> Project:
-    """Write new guidelines; the version goes up when the text differs, so that a judgment knows its own."""
-    if guidelines != project.guidelines:
-        project.guidelines = guidelines
+def project_change(*, project: Project, **changes) -> Project:
+    """Change any of CHANGEABLE. New guidelines are a new version, so that a judgment knows under which it was made;
+    `judgments_per_task` is for tasks that are made from now on.
+
+    Raises DomainError, and changes nothing, when a value is wrong.
+    """
+    project = Project.objects.select_for_update(no_key=True).get(pk=project.pk)
+    if unknown := sorted(set(changes) - set(CHANGEABLE)):
+        message = f"{unknown[0]} cannot be changed; what can: {', '.join(CHANGEABLE)}."
+        raise DomainError(message, fields={unknown[0]: message})
+    if "guidelines" in changes and changes["guidelines"] != project.guidelines:
         project.guidelines_version += 1
-        project.save(update_fields=["guidelines", "guidelines_version"])
+    for name, value in changes.items():
+        setattr(project, name, value)
+    _clean(project)
+    project.save()
     return project
+
+
+@transaction.atomic
+def member_remove(*, project: Project, membership: Membership) -> None:
+    """Take a role away; what its holder has said stays. The last admin stays admin."""
+    others = Membership.objects.select_for_update().filter(project=project, role=Role.ADMIN).exclude(pk=membership.pk)
+    if membership.role == Role.ADMIN and not others.exists():
+        raise DomainError(f"{membership.user} is the last admin of this project; make somebody else admin first.")
+    membership.delete()
 
 
 @transaction.atomic

@@ -5,7 +5,7 @@ rater wait for each other; requests of several pass each other by (FOR UPDATE SK
 transactions have only one writer).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from secrets import SystemRandom
@@ -18,7 +18,7 @@ from django.utils import timezone
 from feedbackhub.accounts.models import User
 from feedbackhub.catalog.models import Output
 from feedbackhub.core.errors import DomainError
-from feedbackhub.projects.models import Project
+from feedbackhub.projects.models import Project, TaskKind
 
 from .models import Assignment, Judgment, Serving, Skip, Task, TaskOutput
 
@@ -227,5 +227,39 @@ def task_priority_set(*, task: Task, priority: int) -> None:
     if not -1_000_000 <= priority <= 1_000_000:
         message = f"priority {priority} must be from -1,000,000 to 1,000,000."
         raise DomainError(message, fields={"priority": message})
-    Task.objects.filter(pk=task.pk).update(priority=priority)
+    Task.objects.filter(pk=task.pk).update(priority=priority, is_raised=False)
     Assignment.objects.filter(Q(task=task) & ~Q(state=State.DONE)).update(priority=priority)
+
+
+# --- The active order ---------------------------------------------------------------------------------------------
+
+RAISED = 1
+
+
+def raised_open(project: Project) -> int:
+    """How many judgments of raised tasks nobody is at yet."""
+    return Assignment.objects.filter(project=project, task__is_raised=True, state=State.OPEN).count()
+
+
+def open_task_of_pair(project: Project, models: tuple[int, int], besides: Iterable[int]) -> int | None:
+    """The oldest pairwise task of priority 0 that pairs these two models and has an open judgment, as its id."""
+    found = Task.objects.filter(project=project, kind=TaskKind.PAIRWISE, priority=0).exclude(pk__in=list(besides))
+    for model in models:
+        found = found.filter(Exists(TaskOutput.objects.filter(task=OuterRef("pk"), output__model=model)))
+    is_open = Exists(Assignment.objects.filter(task=OuterRef("pk"), state=State.OPEN))
+    return found.filter(is_open).order_by("pk").values_list("pk", flat=True).first()
+
+
+@transaction.atomic
+def tasks_raise(*, project: Project, tasks: Iterable[int]) -> None:
+    """Let these tasks (ids, of priority 0) come before the others of priority 0, and no longer those raised before."""
+    Project.objects.select_for_update(no_key=True).get(pk=project.pk)
+    _priority_move(Task.objects.filter(project=project, is_raised=True), is_raised=False, priority=0)
+    chosen = Task.objects.filter(project=project, pk__in=list(tasks), priority=0)
+    _priority_move(chosen, is_raised=True, priority=RAISED)
+
+
+def _priority_move(tasks: QuerySet[Task], *, is_raised: bool, priority: int) -> None:
+    ids = list(tasks.values_list("pk", flat=True))
+    Task.objects.filter(pk__in=ids).update(is_raised=is_raised, priority=priority)
+    Assignment.objects.filter(Q(task__in=ids) & ~Q(state=State.DONE)).update(priority=priority)

@@ -17,10 +17,12 @@ class Task(models.Model):
     outputs_key = models.CharField(max_length=64, help_text="Digest of kind and output ids: the same task once.")
     judgments_wanted = models.PositiveSmallIntegerField()
     priority = models.IntegerField(default=0)
+    is_raised = models.BooleanField(default=False, help_text="The active order has put it before others of priority 0.")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["project", "outputs_key"], name="one_task_a_set_of_outputs")]
+        indexes = [models.Index(fields=["project"], condition=models.Q(is_raised=True), name="raised_tasks")]
 
     def __str__(self) -> str:
         return f"task {self.pk} ({self.kind})"

@@ -6,10 +6,13 @@ from .leases import (
     Lease,
     lease_held,
     leases_reclaim,
+    open_task_of_pair,
+    raised_open,
     task_next,
     task_priority_set,
     task_release,
     task_skip,
+    tasks_raise,
 )
 from .tally import tallies_check, tallies_rebuild
 from .tasks import TasksCreated, tasks_create, tasks_preview
@@ -25,6 +28,8 @@ __all__ = [
     "judgments_import",
     "lease_held",
     "leases_reclaim",
+    "open_task_of_pair",
+    "raised_open",
     "sweep",
     "tallies_check",
     "tallies_rebuild",
@@ -34,6 +39,7 @@ __all__ = [
     "task_skip",
     "tasks_create",
     "tasks_preview",
+    "tasks_raise",
 ]
 
 
