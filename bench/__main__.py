@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 
-NAMES = ("rating", "leaderboard", "imports")
+NAMES = ("rating", "leaderboard", "imports", "active")
 RESULTS = Path(__file__).parent / "results"
 
 
