@@ -63,7 +63,7 @@ def lineage(project: Project, model: ModelVersion) -> dict:
     return {"chain": chain, "standing": _standing(project, model), "metrics": _metrics(project, model)}
 
 
-DAYS = 30  # of votes a day
+DAYS = 14  # of votes a day
 
 
 def rater_page(project: Project, rater: User) -> dict:
@@ -82,7 +82,7 @@ def rater_page(project: Project, rater: User) -> dict:
 
 
 def _days(judgments: QuerySet[Judgment]) -> dict:
-    """Judgments a day of the last 30 days (UTC), as the chart of bars takes it."""
+    """Judgments a day of the last 14 days (UTC), as the chart of bars takes it."""
     today = timezone.now().date()
     first = today - timedelta(days=DAYS - 1)
     recent = judgments.filter(occurred_at__date__gte=first)
