@@ -132,7 +132,8 @@ class Judgments(TaskEndpoint):
         recorded = services.judgment_record(rater=request.user, task=task, payload=request.data)
         answer = {"id": recorded.judgment.pk, "counted": recorded.judgment.counted}
         if request.query_params.get("next") == "1":
-            answer["next_task"] = lease_shown(services.task_next(project=task.project, rater=request.user))
+            lease = services.task_next(project=task.project, rater=request.user, has_judged=True)
+            answer["next_task"] = lease_shown(lease)
         return Response(answer, status=201 if recorded.created else 200)
 
 

@@ -8,6 +8,7 @@ transactions have only one writer).
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from secrets import SystemRandom
 
 from django.conf import settings
@@ -50,14 +51,15 @@ def rater_hold(rater: User) -> None:
         User.objects.select_for_update(no_key=True).filter(pk=rater.pk).values_list("pk").get()
 
 
-def task_next(*, project: Project, rater: User, after: int | None = None) -> Lease | None:
+def task_next(*, project: Project, rater: User, after: int | None = None, has_judged: bool = False) -> Lease | None:
     """The task that this rater holds (the oldest), else the next one, leased; None when nothing is left for them.
 
     after: a task of theirs: the one that they hold after it, else one more leased, until they hold
     LEASES_HELD_AT_MOST; then the newest other one. Nobody gets a task that they have judged or skipped.
+    has_judged: they have just judged one, so that most likely they hold none: it is looked for under the lock at once.
     """
     now = timezone.now()
-    if after is None:
+    if after is None and not has_judged:
         held = _held(project, rater).first()
         if held is not None and held.lease_expires_at > now:
             return _lease_of(held)
@@ -68,25 +70,24 @@ def task_next(*, project: Project, rater: User, after: int | None = None) -> Lea
         if assignment is not None:
             _renew(assignment, now)
         elif len(held) < settings.LEASES_HELD_AT_MOST:
-            leases_reclaim(project=project, now=now)
             assignment = _take(project, rater, now)
+            # Expired leases come after what is open, unless the sweeper has opened them before.
+            if assignment is None and leases_reclaim(project=project, now=now):
+                assignment = _take(project, rater, now)
             if assignment is not None:
-                _serve(assignment, now)
+                return _lease_of(assignment, _serve(assignment, now))
         return _lease_of(assignment) if assignment else None
 
 
 def lease_held(*, rater: User, task: Task) -> Lease | None:
     """The rater's lease on this very task."""
-    assignment = _leased().filter(rater=rater, task=task).first()
+    assignment = Assignment.objects.filter(state=State.LEASED, rater=rater, task=task).first()
     return _lease_of(assignment) if assignment else None
 
 
-def _leased() -> QuerySet[Assignment]:
-    return Assignment.objects.filter(state=State.LEASED).select_related("task__prompt", "task__project")
-
-
 def _held(project: Project, rater: User) -> QuerySet[Assignment]:
-    return _leased().filter(rater=rater, project=project).order_by("leased_at", "pk")
+    held = Assignment.objects.filter(state=State.LEASED, rater=rater, project=project)
+    return held.order_by("leased_at", "pk")
 
 
 def _held_already(held: list[Assignment], after: int | None) -> Assignment | None:
@@ -109,10 +110,12 @@ def _renew(assignment: Assignment, now: datetime) -> None:
         assignment.save(update_fields=["lease_expires_at"])
 
 
-def _lease_of(assignment: Assignment) -> Lease:
-    shown = Serving.objects.values_list("shown", flat=True).get(task=assignment.task_id, rater=assignment.rater_id)
+def _lease_of(assignment: Assignment, shown: list[int] | None = None) -> Lease:
+    if shown is None:
+        shown = Serving.objects.values_list("shown", flat=True).get(task=assignment.task_id, rater=assignment.rater_id)
     outputs = Output.objects.in_bulk(shown)
-    return Lease(assignment, assignment.task, [outputs[pk] for pk in shown])
+    task = Task.objects.select_related("prompt", "project").get(pk=assignment.task_id)
+    return Lease(assignment, task, [outputs[pk] for pk in shown])
 
 
 # --- Leasing ------------------------------------------------------------------------------------------------------
@@ -120,19 +123,17 @@ def _lease_of(assignment: Assignment) -> Lease:
 
 def _take(project: Project, rater: User, now: datetime) -> Assignment | None:
     """Lease the first open assignment in line for this rater."""
-    for candidates in _lines(project, rater):
-        candidates = candidates.select_for_update(skip_locked=True, of=("self",))
-        while (assignment := candidates.select_related("task__prompt", "task__project").first()) is not None:
-            lease = {"state": State.LEASED, "rater": rater, "leased_at": now, "lease_expires_at": lease_end(now)}
-            # The state in the condition is the last word, should a database not have kept others away.
-            if Assignment.objects.filter(pk=assignment.pk, state=State.OPEN).update(**lease):
-                for name, value in lease.items():
-                    setattr(assignment, name, value)
-                return assignment
+    for candidate in _in_line(project, rater):
+        lease = {"state": State.LEASED, "rater_id": rater.pk, "leased_at": now, "lease_expires_at": lease_end(now)}
+        # The state in the condition is the last word, should a database not have kept others away.
+        if Assignment.objects.filter(pk=candidate.pk, state=State.OPEN).update(**lease):
+            for name, value in lease.items():
+                setattr(candidate, name, value)
+            return candidate
     return None
 
 
-def open_to(project: Project, rater: User) -> QuerySet[Assignment]:
+def open_to(project: Project | int, rater: User | int) -> QuerySet[Assignment]:
     """Open assignments of tasks that this rater neither has, judged nor skipped, first in line first."""
     same = {"task": OuterRef("task"), "rater": rater}
     return Assignment.objects.filter(
@@ -144,24 +145,60 @@ def open_to(project: Project, rater: User) -> QuerySet[Assignment]:
     ).order_by("-priority", "task_id")
 
 
-def _lines(project: Project, rater: User) -> Iterator[QuerySet[Assignment]]:
-    """Where to look for the next task: what is more urgent, what comes after this rater's latest, and then anywhere.
+def _in_line(project: Project, rater: User) -> Iterator[Assignment]:
+    """Open assignments, each locked: what is more urgent, what comes after this rater's latest, and then anywhere.
 
     A task that wants several judgments stays open behind a rater who judged it. Whoever has judged many would walk past
     all of them each time; so the search goes on where it ended.
     """
-    line = open_to(project, rater)
-    latest = Serving.objects.filter(project=project, rater=rater).select_related("task").order_by("-id").first()
-    if latest is not None:
-        yield line.filter(priority__gt=latest.task.priority)
-        yield line.filter(priority=latest.task.priority, task_id__gt=latest.task_id)
-    yield line
+    given = {"project": project.pk, "rater": rater.pk}
+    servings = Serving.objects.filter(project=project, rater=rater).order_by("-id")
+    if latest := servings.values_list("task_id", "task__priority").first():
+        given["task"], given["priority"] = latest
+        yield from _first_of("more urgent", given)
+        yield from _first_of("after the latest", given)
+    yield from _first_of("anywhere", given)
 
 
-def _serve(assignment: Assignment, now: datetime) -> None:
-    """Draw the order for this rater, if they have not been served the task before."""
-    if Serving.objects.filter(task=assignment.task_id, rater=assignment.rater_id).exists():
-        return
+MARKS = {"project": -101, "rater": -102, "task": -103, "priority": -104}
+LINES: dict[str, dict[str, int]] = {
+    "more urgent": {"priority__gt": MARKS["priority"]},
+    "after the latest": {"priority": MARKS["priority"], "task_id__gt": MARKS["task"]},
+    "anywhere": {},
+}
+
+
+def _first_of(line: str, given: dict[str, int]) -> Iterator[Assignment]:
+    """The first of a line, anew for as long as somebody else was quicker."""
+    sql, parameters = _sql_of(line, connection.vendor)
+    values = [given[name] if name else value for name, value in parameters]
+    names = [field.attname for field in Assignment._meta.concrete_fields]
+    while True:
+        with connection.cursor() as cursor:
+            cursor.execute(sql, values)
+            row = cursor.fetchone()
+        if row is None:
+            return
+        yield Assignment.from_db(connection.alias, names, row)
+
+
+@cache
+def _sql_of(line: str, vendor: str) -> tuple[str, list[tuple[str | None, object]]]:
+    """A line's SELECT with its parameters, (name, None) where one is to be given; to be called within a transaction.
+
+    Made once: the ORM takes longer to write it than the database to answer it. MARKS stand where the values come.
+    """
+    found = open_to(MARKS["project"], MARKS["rater"]).filter(**LINES[line])
+    sql, parameters = found.select_for_update(skip_locked=True)[:1].query.sql_with_params()
+    names = {mark: name for name, mark in MARKS.items()}
+    return sql, [(names[value], None) if value in names else (None, value) for value in parameters]
+
+
+def _serve(assignment: Assignment, now: datetime) -> list[int]:
+    """The outputs in this rater's order: drawn now, unless they have been served the task before."""
+    served = Serving.objects.filter(task=assignment.task_id, rater=assignment.rater_id)
+    if (before := served.values_list("shown", flat=True).first()) is not None:
+        return before
     outputs = TaskOutput.objects.filter(task=assignment.task_id).order_by("output_id")
     shown = list(outputs.values_list("output_id", flat=True))
     _random.shuffle(shown)
@@ -172,6 +209,7 @@ def _serve(assignment: Assignment, now: datetime) -> None:
         shown=shown,
         served_at=now,
     )
+    return shown
 
 
 # --- Giving back --------------------------------------------------------------------------------------------------

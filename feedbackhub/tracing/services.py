@@ -5,7 +5,9 @@ setting a key sends them. Nothing in a rater's request ever talks to LangSmith.
 """
 
 import uuid
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
+from itertools import chain
 
 from django.conf import settings
 from django.db import transaction
@@ -31,13 +33,18 @@ def session_name(project: Project) -> str:
     return project.langsmith_project or settings.LANGSMITH_PROJECT
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def runs_traced(*, project: Project, runs: list[FeedbackRun]) -> None:
     """Let LangSmith know these outputs as runs, once each however often it is asked."""
+    _enqueue_rows(_runs_of(project, runs))
+
+
+def _runs_of(project: Project, runs: list[FeedbackRun]) -> Iterator[Delivery]:
     known = set(
         TracedRun.objects.filter(run_uuid__in=[run.run_uuid for run in runs]).values_list("run_uuid", flat=True)
     )
-    new = [run for run in runs if run.run_uuid not in known]
+    if not (new := [run for run in runs if run.run_uuid not in known]):
+        return
     name = session_name(project)
     TracedRun.objects.bulk_create(
         [
@@ -46,8 +53,8 @@ def runs_traced(*, project: Project, runs: list[FeedbackRun]) -> None:
         ],
         ignore_conflicts=True,
     )
-    _enqueue_rows(
-        Delivery(
+    for run in new:
+        yield Delivery(
             project=project,
             operation=Delivery.Operation.RUN_CREATE,
             target_id=run.run_uuid,
@@ -61,11 +68,9 @@ def runs_traced(*, project: Project, runs: list[FeedbackRun]) -> None:
                 "end_time": run.end_time.isoformat(),
             },
         )
-        for run in new
-    )
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def feedback_enqueue(
     *,
     project: Project,
@@ -83,9 +88,8 @@ def feedback_enqueue(
     subject: the row it tells of, as `judgment:17`; a second call for the same subject queues nothing.
     edits: the judgment supersedes an earlier one: change (PATCH) what LangSmith has.
     """
-    runs_traced(project=project, runs=runs)
     operation = Delivery.Operation.FEEDBACK_UPDATE if edits else Delivery.Operation.FEEDBACK_CREATE
-    _enqueue_rows(
+    feedbacks = (
         Delivery(
             project=project,
             operation=operation,
@@ -98,6 +102,7 @@ def feedback_enqueue(
             judgment_key=judgment_key, kind=kind, runs=runs, none_acceptable=none_acceptable, comment=comment
         )
     )
+    _enqueue_rows(chain(_runs_of(project, runs), feedbacks))
 
 
 @transaction.atomic
@@ -117,7 +122,7 @@ def feedback_withdraw(*, project: Project, judgment_key: str, subject: str, kind
     )
 
 
-def _enqueue_rows(rows) -> None:
+def _enqueue_rows(rows: Iterable[Delivery]) -> None:
     now = timezone.now()
     rows = list(rows)
     for row in rows:
