@@ -33,6 +33,13 @@ def _cell(value: object) -> str:
     return f"{value:.2f}" if isinstance(value, float) else str(value)
 
 
+def _with_other_databases(path: Path, rows: list[dict]) -> list[dict]:
+    """The rows, and those measured before on databases that were not measured now."""
+    before = json.loads(path.read_text())["rows"] if path.exists() else []
+    now = {row.get("database") for row in rows}
+    return [row for row in before if row.get("database") not in now] + rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; all of them by default")
@@ -52,7 +59,8 @@ def main() -> None:
             rows = import_module(f"bench.{name}").run()
             date = datetime.now(UTC).date().isoformat()
             result = {"benchmark": name, "date": date, **machine(), "rows": rows}
-            (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+            path = RESULTS / f"{name}.json"
+            path.write_text(json.dumps({**result, "rows": _with_other_databases(path, rows)}, indent=1) + "\n")
             print(f"\n{name}\n{table(rows)}", flush=True)
 
 

@@ -1,6 +1,9 @@
 """Who and what the benchmarks need: a superuser, a rater, prompts with answers."""
 
-from itertools import islice
+from itertools import groupby, islice
+from operator import itemgetter
+
+from tqdm import tqdm
 
 
 def admin():
@@ -36,14 +39,50 @@ def answers(project, *, prompts: int, models: int) -> list:
     for number in range(prompts):
         messages = messages_of(f"Question {number}: what is to be said of it?")
         rows.append(Prompt(project=project, messages=messages, digest=prompt_digest(messages), split="train"))
-    made = Prompt.objects.bulk_create(rows, batch_size=2000)
+    made = _in_chunks(Prompt, tqdm(rows, desc="prompts", leave=False))
     outputs = (
         Output(
             prompt=prompt, model=model, parts=text_parts(f"{model.name} says of {prompt.pk}. " * 20), content_key="0"
         )
-        for prompt in made
+        for prompt in tqdm(made, desc="answers", leave=False)
         for model in versions
     )
-    while chunk := list(islice(outputs, 4000)):
-        Output.objects.bulk_create(chunk)
+    _in_chunks(Output, outputs)
     return versions
+
+
+def pairwise_tasks(project) -> None:
+    """A task of the first two answers to every prompt, as tasks_create makes them, but more than 10,000 at once."""
+    from feedbackhub.catalog.models import Output
+    from feedbackhub.rating.models import Assignment, Task, TaskOutput
+    from feedbackhub.rating.tasks import outputs_key
+
+    rows = Output.objects.filter(prompt__project=project).order_by("prompt_id", "pk").values_list("prompt_id", "pk")
+    pairs = [
+        (prompt, [pk for _, pk in islice(group, 2)])
+        for prompt, group in groupby(rows.iterator(chunk_size=10_000), key=itemgetter(0))
+    ]
+    tasks = _in_chunks(
+        Task,
+        (
+            Task(
+                project=project,
+                prompt_id=prompt,
+                kind="pairwise",
+                outputs_key=outputs_key("pairwise", pair),
+                judgments_wanted=1,
+            )
+            for prompt, pair in tqdm(pairs, desc="tasks", leave=False)
+        ),
+    )
+    _in_chunks(
+        TaskOutput, (TaskOutput(task=task, output_id=pk) for task, (_, pair) in zip(tasks, pairs) for pk in pair)
+    )
+    _in_chunks(Assignment, (Assignment(task=task, project=project, ordinal=0) for task in tasks))
+
+
+def _in_chunks(model, rows) -> list:
+    made, rows = [], iter(rows)
+    while chunk := list(islice(rows, 4000)):
+        made += model.objects.bulk_create(chunk)
+    return made

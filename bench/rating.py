@@ -6,9 +6,9 @@ from statistics import median, quantiles
 
 from django.db import connection
 
-from .cast import admin, answers, api_of, rater
+from .cast import admin, answers, api_of, pairwise_tasks, rater
 
-SIZES = (1_000, 20_000)
+SIZES = (1_000, 20_000, 1_000_000)
 VOTES = 300
 
 
@@ -18,12 +18,10 @@ def run() -> list[dict]:
 
 def _measure(size: int) -> dict:
     from feedbackhub.projects.services import project_create
-    from feedbackhub.rating.services import tasks_create
 
     project = project_create(by=admin(), slug=f"rating-{size}", name=f"{size} tasks")
-    models = answers(project, prompts=size, models=2)
-    for _ in range(-(-size // 10_000)):
-        tasks_create(project=project, models=models, limit=min(size, 10_000))
+    answers(project, prompts=size, models=2)
+    pairwise_tasks(project)
     api = api_of(rater(project))
     task = api.post(f"/api/v1/projects/{project.slug}/tasks/next/").json()
     seconds = []

@@ -28,6 +28,8 @@ def payload_of(data: QueryDict, task: Task) -> dict[str, Any]:
     }
     if comment := data.get("comment", "").strip():
         payload["comment"] = comment
+    if data.get("supersedes"):
+        payload["supersedes"] = _number(data["supersedes"], "supersedes")
     if flags := data.getlist("flags"):
         payload["flags"] = flags
     if correction := _corrected(data, shown):

@@ -9,6 +9,7 @@ urlpatterns = [
     path("<int:pk>/", views.judge, name="judge"),
     path("<int:pk>/skip/", views.skip, name="skip"),
     path("history/", views.history, name="history"),
+    path("history/<int:pk>/edit/", views.edit, name="edit"),
     path("history/<int:pk>/undo/", views.undo, name="undo"),
     path("tasks/", views.tasks, name="tasks"),
     path("tasks/preview/", views.tasks_preview, name="tasks_preview"),

@@ -16,6 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
 from feedbackhub.catalog.content import text_of
+from feedbackhub.catalog.models import Output
 from feedbackhub.core.errors import DomainError, NotFound
 from feedbackhub.core.markdown import markdown
 from feedbackhub.projects.access import ADMINISTER, RATE
@@ -89,6 +90,9 @@ def ahead(request: HttpRequest) -> HttpResponse:
 def judge(request: HttpRequest, pk: int) -> HttpResponse:
     task = _task(request, pk)
     judgment = services.judgment_record(rater=request.user, task=task, payload=payload_of(request.POST, task)).judgment
+    if judgment.supersedes_id and not request.htmx:
+        messages.success(request, "Changed. Only what you say now counts.")
+        return redirect("rating:history", request.project.slug)
     undo = reverse("rating:undo", args=[request.project.slug, judgment.pk])
     said = "Saved." if judgment.counted else "Kept as history: by the time it came, the task had all its judgments."
     return _next(request, {"judgment": judgment.pk, "counted": judgment.counted, "undo_url": undo}, said)
@@ -158,8 +162,13 @@ def _shown(request: HttpRequest, lease: services.Lease | None) -> dict:
     """What the task's fragment needs. It names no model."""
     if lease is None:
         return {"task": None, "held_by_others": _held_by_others(request), "is_admin": Role.ADMIN in request.roles}
-    turns = [{"role": turn["role"], "text": text_of(turn["content"])} for turn in lease.task.prompt.messages]
-    keys = CORRECT_KEYS if len(lease.outputs) <= len(CORRECT_KEYS) else ""
+    return _task_shown(lease.task, lease.outputs)
+
+
+def _task_shown(task: Task, outputs: list[Output]) -> dict:
+    """The outputs in the order in which this rater was served them."""
+    turns = [{"role": turn["role"], "text": text_of(turn["content"])} for turn in task.prompt.messages]
+    keys = CORRECT_KEYS if len(outputs) <= len(CORRECT_KEYS) else ""
     answers = [
         {
             "id": output.pk,
@@ -169,18 +178,18 @@ def _shown(request: HttpRequest, lease: services.Lease | None) -> dict:
             "text": output.text,
             "correct_key": keys[place - 1 : place],
         }
-        for place, (letter, output) in enumerate(zip(LETTERS, lease.outputs), start=1)
+        for place, (letter, output) in enumerate(zip(LETTERS, outputs), start=1)
     ]
     return {
-        "task": lease.task,
-        "question": QUESTIONS[lease.task.kind],
+        "task": task,
+        "question": QUESTIONS[task.kind],
         "messages_html": [{"role": turn["role"], "html": markdown(turn["text"])} for turn in turns],
         "long": sum(len(turn["text"]) for turn in turns) > LONG_PROMPT,
         "answers": answers,
         "flags": Judgment.Flag.choices,
         "places": range(1, len(answers) + 1),
-        "criteria": [{**criterion, "marks": _marks(criterion)} for criterion in lease.task.project.criteria],
-        "shown": ",".join(str(output.pk) for output in lease.outputs),
+        "criteria": [{**criterion, "marks": _marks(criterion)} for criterion in task.project.criteria],
+        "shown": ",".join(str(output.pk) for output in outputs),
         "key": uuid.uuid4(),
         "rendered_at": round(time.time() * 1000),
     }
@@ -196,6 +205,32 @@ def _marks(criterion: dict) -> list[int]:
 def _held_by_others(request: HttpRequest) -> int:
     leased = Assignment.objects.filter(project=request.project, state=Assignment.State.LEASED)
     return leased.exclude(rater=request.user).count()
+
+
+# --- Saying it again ---------------------------------------------------------------------------------------------
+
+
+@never_cache
+@login_required
+@project_page(RATE)
+def edit(request: HttpRequest, pk: int) -> HttpResponse:
+    """The task of a judgment as it was shown, with what was said of it, to be judged anew."""
+    mine = Judgment.objects.in_force().filter(project=request.project, rater=request.user, task__isnull=False)
+    said = mine.select_related("task__prompt", "task__project").prefetch_related("items__output").filter(pk=pk).first()
+    if said is None:
+        raise NotFound(f"There is no judgment {pk} of yours that counts and can be changed.")
+    items = sorted(said.items.all(), key=lambda item: item.position)
+    shown = _task_shown(said.task, [item.output for item in items])
+    for answer, item in zip(shown["answers"], items, strict=True):
+        answer |= {"correction": item.correction, "tier": item.tier}
+    if said.kind == TaskKind.RANKING and not said.none_acceptable:
+        shown["answers"].sort(key=lambda answer: answer["tier"])
+        for place, (above, answer) in enumerate(zip([None, *shown["answers"]], shown["answers"]), start=1):
+            answer["is_tied"] = above is not None and above["tier"] == answer["tier"]
+            answer["place"] = above["place"] if answer["is_tied"] else place
+    guidelines = markdown(request.project.guidelines) if request.project.guidelines.strip() else ""
+    context = {**shown, "said": said, "verdict": _entry(said)["verdict"], "guidelines": guidelines}
+    return render(request, "rating/edit.html", context)
 
 
 # --- History, tasks ---------------------------------------------------------------------------------------------------

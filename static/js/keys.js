@@ -77,7 +77,9 @@ function press(target, event) {
   if (target.matches("input:not([type=checkbox], [type=radio], [type=button], [type=submit]), textarea, select")) {
     return target.focus();
   }
-  return target.click();
+  target.click();
+  // A key that opens a fold goes on to its field at once: what is typed next is no shortcut.
+  if (target.matches("details[open] > summary")) target.parentElement.querySelector("textarea, input")?.focus();
 }
 
 document.addEventListener("keydown", (event) => {

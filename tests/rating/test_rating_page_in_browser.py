@@ -208,6 +208,32 @@ def test_strength_flags_and_a_correction_go_with_the_verdict(tasks, page_of, bob
     assert page.errors == []
 
 
+def test_what_was_said_is_edited_from_the_history(tasks, page_of, bob, project, outcomes):
+    tasks(1, "red", "green", "blue", kind="ranking")
+    page = page_of(bob)
+    ids = page.locator(".rank-item").evaluate_all("items => items.map(item => Number(item.dataset.output))")
+    for key in ("3", "ArrowUp", "3", "=", "Enter"):  # first > third = second
+        page.keyboard.press(key)
+    page.get_by_text("Nothing is left for you to rate.").wait_for()
+    saved(page)
+    page.goto(f"/p/{project.slug}/rate/history/")
+    page.get_by_role("link", name="Edit").click()
+    page.get_by_text("You said:").wait_for()
+    shown = page.locator(".rank-item").evaluate_all("items => items.map(item => Number(item.dataset.output))")
+    assert shown[0] == ids[0]
+    assert page.locator(".rank-item.is-tied").count() == 1
+    page.keyboard.press("c")
+    page.keyboard.type("on second thoughts")
+    page.keyboard.press("Escape")
+    page.keyboard.press("n")
+    page.get_by_text("Only what you say now counts.").wait_for()
+    first, second = judgments(project)
+    assert {item.output_id: item.tier for item in first.items.all()} == {ids[0]: 0, ids[1]: 1, ids[2]: 1}
+    assert (second.supersedes, second.none_acceptable, second.comment) == (first, True, "on second thoughts")
+    assert set(outcomes().values()) == {(0, 0, 0, 1)}
+    assert page.errors == []
+
+
 def test_only_words_that_differ_are_marked(tasks, answers, page_of, bob, project):
     answers(1, "red", text="The cat sat on **the mat** today.")
     answers(1, "blue", text="The dog sat on **the mat**.")
