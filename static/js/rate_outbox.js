@@ -3,6 +3,37 @@
 
 const PAUSES_MS = [1000, 2000, 4000, 8000, 15000];
 
+// --- Kept in the browser: IndexedDB, table "unsent" {id, rater, url, body} ----------------------------------------------
+
+let database = null;
+
+function openDatabase() {
+  database ??= new Promise((resolve, reject) => {
+    const opening = indexedDB.open("feedbackhub", 1);
+    opening.onupgradeneeded = () => opening.result.createObjectStore("unsent", { keyPath: "id" }).createIndex("rater", "rater");
+    opening.onsuccess = () => resolve(opening.result);
+    opening.onerror = () => reject(opening.error);
+  });
+  return database;
+}
+
+/** The result of a request in a transaction of its own; undefined where the browser keeps nothing: then only the page,
+ * which asks before it is left, has what is unsent. Transactions are done in the order in which they are asked for. */
+async function stored(mode, request) {
+  try {
+    const transaction = (await openDatabase()).transaction("unsent", mode, { durability: "strict" });
+    const asked = request(transaction.objectStore("unsent"));
+    return await new Promise((resolve, reject) => {
+      transaction.oncomplete = () => resolve(asked.result);
+      transaction.onabort = () => reject(transaction.error);
+    });
+  } catch {
+    return undefined;
+  }
+}
+
+// --- To the server --------------------------------------------------------------------------------------------------
+
 /** The CSRF token of now: a new sign-in changes it while a judgment waits. */
 function csrfToken() {
   const cookie = document.cookie.split("; ").find((part) => part.startsWith("csrftoken="));
@@ -52,7 +83,7 @@ export function refusal(html, status) {
  */
 export class Outbox {
   constructor(rater, { onAnswer, onRefusal, onState }) {
-    this.prefix = `feedbackhub-unsent-${rater}-`;
+    this.rater = rater;
     this.entries = [];
     this.handlers = { onAnswer, onRefusal, onState };
     this.working = false;
@@ -75,33 +106,22 @@ export class Outbox {
   }
 
   /** What an earlier page could not send. */
-  restore() {
-    try {
-      for (const name of Object.keys(localStorage).filter((key) => key.startsWith(this.prefix))) {
-        const { url, body } = JSON.parse(localStorage.getItem(name));
-        this.entries.push({ id: name.slice(this.prefix.length), url, body, then: () => "0", earlier: true, tried: true });
-      }
-    } catch {
-      // no storage: nothing was kept
+  async restore() {
+    const kept = (await stored("readonly", (unsent) => unsent.index("rater").getAll(this.rater))) ?? [];
+    for (const { id, url, body } of kept) {
+      if (this.entries.some((entry) => entry.id === id)) continue; // made while the store was being read
+      this.entries.push({ id, url, body, then: () => "0", earlier: true, tried: true });
     }
     if (this.entries.length) this.work();
   }
 
   keep({ id, url, body }) {
-    try {
-      localStorage.setItem(this.prefix + id, JSON.stringify({ url, body }));
-    } catch {
-      // it is kept in this page only, which asks before it is left
-    }
+    stored("readwrite", (unsent) => unsent.put({ id, url, body, rater: this.rater }));
   }
 
   forget(entry) {
     this.entries = this.entries.filter((other) => other !== entry);
-    try {
-      localStorage.removeItem(this.prefix + entry.id);
-    } catch {
-      // was not kept
-    }
+    stored("readwrite", (unsent) => unsent.delete(entry.id));
   }
 
   state(reason = null) {
