@@ -163,6 +163,23 @@ class DpoSettings(Tuning):
 
 
 @dataclass(frozen=True)
+class KtoSettings(Tuning):
+    """Kahneman–Tversky optimisation on thumbs."""
+
+    recipe = "kto"
+
+    # As DPO's: both move an adapter by the same implicit reward.
+    learning_rate: float = learning_rate(2e-4)
+    # Ethayarajh et al. 2024, arXiv 2402.01306, section 4.3: 0.1 does best on most models.
+    beta: float = setting(
+        0.1, "How strongly the policy is held to its parent; smaller moves farther.", minimum=1e-4, maximum=100
+    )
+    # Ibid., equation 9: weight × rows of the good over weight × rows of the bad within 1 and 4/3.
+    good_weight: float = setting(1.0, "How much a good answer counts.", minimum=0, maximum=1000)
+    bad_weight: float = setting(1.0, "How much a bad answer counts.", minimum=0, maximum=1000)
+
+
+@dataclass(frozen=True)
 class GenerateSettings(Settings):
     """Answers to prompts."""
 
@@ -211,7 +228,7 @@ class EvaluateSettings(Settings):
 
 
 RECIPES: dict[str, type[Settings]] = {
-    kind.recipe: kind for kind in (SftSettings, DpoSettings, GenerateSettings, EvaluateSettings)
+    kind.recipe: kind for kind in (SftSettings, DpoSettings, KtoSettings, GenerateSettings, EvaluateSettings)
 }
 
 

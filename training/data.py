@@ -51,6 +51,20 @@ class Pair:
         return len(self.prompt) + len(self.chosen) + len(self.rejected)
 
 
+@dataclass(frozen=True)
+class Labelled:
+    """A prompt, an answer in tokens, and whether the answer is good (thumbs up)."""
+
+    prompt: list[int]
+    answer: list[int]
+    good: bool
+    id: object
+
+    @property
+    def length(self) -> int:
+        return len(self.prompt) + len(self.answer)
+
+
 @dataclass
 class Fitting:
     """How many rows had to be cut to `max_length`, or dropped."""
@@ -243,4 +257,19 @@ def pairs(tokens: ChatTokens, rows: Iterable[tuple[Place, dict]], fitting: Fitti
         prompt = fitting.prompt(tokens.prompt(messages), max(len(chosen), len(rejected)), place.line)
         if prompt is not None:
             made.append(Pair(prompt, chosen, rejected, (len(texts[0]), len(texts[1])), row.get("id", place.line)))
+    return made
+
+
+def labelled(tokens: ChatTokens, rows: Iterable[tuple[Place, dict]], fitting: Fitting) -> list[Labelled]:
+    """Thumbs `{prompt, completion, label}`: label is true for a good answer and false for a bad one."""
+    made = []
+    for place, row in rows:
+        messages = prompt_messages({"prompt": row.get("prompt")}, place)
+        text = answer_text(row, "completion", place)
+        if not isinstance(row.get("label"), bool):
+            raise place.wrong('"label" must be true (a good answer) or false (a bad one).')
+        answer = tokens.answer(messages, text)
+        prompt = fitting.prompt(tokens.prompt(messages), len(answer), place.line)
+        if prompt is not None:
+            made.append(Labelled(prompt, answer, row["label"], row.get("id", place.line)))
     return made

@@ -91,6 +91,8 @@ def _recipe(name: str):
         from .recipes.sft import sft as recipe
     elif name == "dpo":
         from .recipes.dpo import dpo as recipe
+    elif name == "kto":
+        from .recipes.kto import kto as recipe
     elif name == "generate":
         from .generate import generate as recipe
     else:

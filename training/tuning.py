@@ -38,7 +38,7 @@ class Prepared:
 def prepare(run: RunDirectory, spec: dict, settings: Tuning, tokenise: Callable) -> Prepared:
     """Read the rows, then load the base and make it trainable: bad rows are told before seconds go into loading.
 
-    tokenise: `data.examples` or `data.pairs`.
+    tokenise: `data.examples`, `data.pairs` or `data.labelled`.
     """
     base = base_of(spec)
     train_file = data.data_file(spec, "train")

@@ -70,6 +70,32 @@ def test_a_round_makes_a_model_that_answers_is_measured_and_meets_its_parent(
     assert step.tasks_created == Task.objects.filter(project=project).count()
 
 
+def test_thumbs_become_a_round_of_kto(project, alice, base, queue):
+    import uuid
+
+    from feedbackhub.catalog.content import text_parts
+    from feedbackhub.catalog.services import model_get_or_create_imported
+    from feedbackhub.rating.services import judgment_record, task_next, tasks_create
+
+    model = model_get_or_create_imported(project=project, name="somebody")
+    for number in range(6):
+        prompt, _ = prompt_get_or_create(project=project, prompt=f"say {number}", split="train")
+        Output.objects.create(prompt=prompt, model=model, parts=text_parts(f"it is {number}"), content_key=str(number))
+    tasks_create(project=project, models=[model], kind="thumbs")
+    while lease := task_next(project=project, rater=alice):
+        (output,) = lease.outputs
+        thumb = 1 if output.pk % 2 else -1
+        said = {"key": str(uuid.uuid4()), "shown": [output.pk], "duration_ms": 1, "thumbs": {str(output.pk): thumb}}
+        judgment_record(rater=alice, task=lease.task, payload=said)
+    dataset = dataset_freeze(project=project, by=alice, kind="unpaired")
+    tuning_round = draft(project, alice, base, dataset, recipe="kto")
+    services.round_launch(tuning_round=tuning_round)
+    queue()
+    tuning_round.refresh_from_db()
+    assert tuning_round.run.state == "completed", tuning_round.run.error_message
+    assert Path(tuning_round.model.adapter, "adapter_model.safetensors").is_file()
+
+
 def test_completing_twice_registers_once(project, alice, base, demonstrations, queue):
     tuning_round = draft(project, alice, base, demonstrations)
     services.round_launch(tuning_round=tuning_round)

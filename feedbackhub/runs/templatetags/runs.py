@@ -14,10 +14,18 @@ TITLES = {
         "Accuracy",
         {
             "sft": "Share of the answers' tokens that the model finds likeliest.",
+            "kto": "Share of answers that became likelier if good, less likely if bad.",
             "": "Share of pairs in which the chosen answer has the higher reward.",
         },
     ),
-    "margin": ("Reward margin", {"": "Reward of the chosen answer minus that of the rejected one."}),
+    "margin": (
+        "Reward margin",
+        {
+            "kto": "Mean reward of good answers and of bad ones with its sign turned.",
+            "": "Reward of the chosen answer minus that of the rejected one.",
+        },
+    ),
+    "kl": ("KL to the parent", {"": "Estimated on answers to other prompts; at least 0."}),
     "chosen_reward": ("Reward of chosen answers", {"": "How much likelier than before the training, times beta."}),
     "rejected_reward": ("Reward of rejected answers", {"": "How much likelier than before the training, times beta."}),
     "learning_rate": ("Learning rate", {"": ""}),
