@@ -3,6 +3,7 @@ import { Outbox, Unreached, post, refusal } from "./rate_outbox.js";
 import { startRanking } from "./rate_ranking.js";
 import { readTask } from "./rate_reading.js";
 import { startScores } from "./rate_scores.js";
+import { atWork } from "./rate_session.js";
 import { toast } from "./toast.js";
 
 const place = document.getElementById("rate");
@@ -160,6 +161,7 @@ place.addEventListener("submit", (event) => {
     ([name]) => name !== "csrfmiddlewaretoken" && !unsaid(name),
   );
   node.dataset.sent = "yes";
+  atWork();
   const url = skips ? event.submitter.formAction : form.action;
   const entry = { id: form.elements.key.value, url, body, node };
   // Asked when it leaves: the task that this answer is to bring depends on what is here by then.

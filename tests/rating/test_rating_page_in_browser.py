@@ -258,6 +258,21 @@ def test_only_words_that_differ_are_marked(tasks, answers, page_of, bob, project
     assert page.errors == []
 
 
+def test_a_break_is_proposed_after_three_quarters_of_an_hour(tasks, page_of, bob):
+    tasks(20)
+    page = page_of(bob)
+    page.clock.install()
+    page.reload()
+    for _ in range(9):  # a vote every five minutes
+        page.clock.fast_forward("05:01")
+        press_and_go_on(page, "a")
+    page.get_by_text("A short break keeps judgments good.").wait_for()
+    assert page.locator("#session-time").inner_text() == "45 min"
+    page.clock.fast_forward("11:00")
+    press_and_go_on(page, "b")
+    assert page.locator("#session-time").inner_text() == ""
+
+
 def test_skip_and_guidelines(tasks, page_of, bob, project):
     from feedbackhub.rating.models import Skip
 
