@@ -43,7 +43,9 @@ def _runs_of(project: Project, runs: list[FeedbackRun]) -> Iterator[Delivery]:
     known = set(
         TracedRun.objects.filter(run_uuid__in=[run.run_uuid for run in runs]).values_list("run_uuid", flat=True)
     )
-    if not (new := [run for run in runs if run.run_uuid not in known]):
+    # In one order whoever saw them in which: two raters of one task would else wait for each other in a circle.
+    new = sorted((run for run in runs if run.run_uuid not in known), key=lambda run: run.run_uuid)
+    if not new:
         return
     name = session_name(project)
     TracedRun.objects.bulk_create(

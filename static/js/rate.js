@@ -215,14 +215,11 @@ undoButton.addEventListener("click", undoLast);
 // --- Guidelines, comment --------------------------------------------------------------------------------------------
 document.getElementById("guidelines-open")?.addEventListener("click", () => guidelines.showModal());
 guidelines?.addEventListener("click", (event) => event.target === guidelines && guidelines.close());
-place.addEventListener(
-  "toggle",
-  ({ target }) => {
-    if (target.matches(".rate-comment[open], .rate-correct[open]")) target.querySelector("textarea").focus();
-    if (target.matches(".rate-flags[open]")) target.querySelector("input").focus();
-  },
-  { capture: true },
-);
+// A key is in the field at once (keys.js); a click on the fold goes there when it has opened.
+place.addEventListener("click", ({ target, detail }) => {
+  const fold = target.closest("summary")?.parentElement;
+  if (detail && fold) setTimeout(() => fold.open && fold.querySelector("textarea")?.focus());
+});
 place.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && event.target.matches("textarea, input")) current.querySelector("#question").focus();
 });

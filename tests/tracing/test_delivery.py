@@ -51,6 +51,15 @@ def test_an_output_judged_twice_is_one_run(project, langsmith, traced_run):
     assert len(langsmith.feedback) == 4
 
 
+def test_runs_are_written_in_one_order_whoever_saw_them_in_which(project, traced_run):
+    """Two raters of one task, to whom it was shown in different orders, must not wait for each other in a circle."""
+    runs = sorted((traced_run(tier=tier) for tier in range(6)), key=lambda run: run.run_uuid)
+    judge(project, runs[::-1])
+    written = Delivery.objects.filter(operation="run_create").order_by("id").values_list("target_id", flat=True)
+    assert list(written) == [run.run_uuid for run in runs]
+    assert TracedRun.objects.count() == 6
+
+
 def test_queueing_the_same_judgment_twice_sends_it_once(project, langsmith, traced_run):
     runs = [traced_run(tier=0), traced_run(tier=1)]
     judge(project, runs)
