@@ -88,7 +88,7 @@ def test_an_undo_says_withdrawn(project, langsmith, traced_run):
 
 def test_a_server_error_is_tried_again_and_the_feedback_waits_for_its_run(project, langsmith, traced_run):
     langsmith.refuse["POST /runs"] = [500]
-    judge(project, [traced_run(tier=0), traced_run(tier=1)])
+    judge(project, sorted([traced_run(tier=0), traced_run(tier=1)], key=lambda run: run.run_uuid))
     jobs.deliver()
     assert states() == ["pending", "delivered", "pending", "delivered"]
     assert "500" in Delivery.objects.order_by("id").first().last_error
