@@ -24,6 +24,7 @@ class Prompt(models.Model):
     digest = models.CharField(max_length=64, help_text="Of the normalised conversation (content.prompt_digest).")
     references = models.JSONField(default=list, help_text="Texts that a good answer resembles.")
     category = models.CharField(max_length=80, blank=True)
+    language = models.CharField(max_length=12, blank=True, help_text="As in BCP 47: en, de, pt-BR.")
     tags = models.JSONField(default=list)
     split = models.CharField(max_length=10, choices=Split.choices)
     external_id = models.CharField(max_length=200, blank=True)

@@ -38,9 +38,11 @@ def loop_of(project: Project) -> dict:
         "prompts": project.prompts.count(),
         "outputs": Output.objects.filter(prompt__project=project).count(),
         "models": ModelVersion.objects.filter(project=project).count(),
-        "tasks": Task.objects.filter(project=project).count(),
+        "tasks": Task.objects.filter(project=project, check_kind="").count(),
         "open": Assignment.objects.filter(project=project, state="open").values("task").distinct().count(),
-        "judgments": Judgment.objects.filter(project=project, superseded_by=None, withdrawn=False).count(),
+        "judgments": Judgment.objects.filter(
+            project=project, superseded_by=None, withdrawn=False, is_check=False, voiding=None
+        ).count(),
         "datasets": project.datasets.count(),
         "rounds": rounds.count(),
         "latest_round": rounds.order_by("-number").first(),

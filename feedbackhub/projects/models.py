@@ -39,10 +39,40 @@ class Project(models.Model):
     explore_percent = models.PositiveSmallIntegerField(
         default=10, validators=[MaxValueValidator(100)], help_text="Active order: pairs drawn at random all the same."
     )
+    gold_percent = models.PositiveSmallIntegerField(
+        default=5,
+        validators=[MaxValueValidator(50)],
+        help_text="Share of checks with a known answer, once there are some.",
+    )
+    repeat_percent = models.PositiveSmallIntegerField(
+        default=0,
+        validators=[MaxValueValidator(50)],
+        help_text="Share of a rater's own tasks asked again, sides turned.",
+    )
+    deadline = models.DateTimeField(null=True, blank=True, help_text="No task is given out after it.")
     langsmith_project = models.CharField(max_length=120, blank=True)
     is_demo = models.BooleanField(default=False)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class RaterGroup(models.Model):
+    """Raters who get a share of a project's judgments of their own: experts, say, or those who read a language."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="rater_groups")
+    name = models.CharField(max_length=60)
+    weight = models.PositiveSmallIntegerField(
+        default=1,
+        validators=[MinValueValidator(1), MaxValueValidator(100)],
+        help_text="Its share of the judgments, relative to the other groups that may judge the same prompt.",
+    )
+    languages = models.JSONField(default=list, blank=True, help_text="Of the prompts that it may judge; none is all.")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["project", "name"], name="one_rater_group_a_name")]
 
     def __str__(self) -> str:
         return self.name
@@ -54,6 +84,7 @@ class Membership(models.Model):
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="memberships")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=12, choices=Role.choices)
+    group = models.ForeignKey(RaterGroup, on_delete=models.SET_NULL, null=True, blank=True, related_name="memberships")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -70,13 +70,15 @@ def _store(rater: User, task: Task, said: Said, digest: str) -> Judgment:
         duration_ms=said.duration_ms,
         guidelines_version=task.project.guidelines_version,
         payload_digest=digest,
+        is_check=bool(task.check_kind),
         counted=counted,
+        voiding=replaced.voiding if replaced else None,
         supersedes=replaced,
         occurred_at=timezone.now(),
     )
     outputs = Output.objects.select_related("model").in_bulk(said.shown)
     items = JudgmentItem.objects.bulk_create(_items(judgment, said, outputs))
-    if counted:
+    if judgment.enters:
         runs = [_run(item, task.prompt) for item in items]
         feedback_enqueue(
             project=task.project,
@@ -172,6 +174,7 @@ def judgment_undo(*, rater: User, judgment: Judgment) -> Judgment:
     withdrawal = _withdrawal(judgment)
     if judgment.counted:
         _assignment_return(rater, judgment.task)
+    if judgment.enters:
         items = list(judgment.items.select_related("output", "model").order_by("position"))
         feedback_withdraw(
             project=judgment.project,
@@ -197,6 +200,8 @@ def _withdrawal(judgment: Judgment) -> Judgment:
         rater=judgment.rater,
         category=judgment.category,
         guidelines_version=judgment.project.guidelines_version,
+        is_check=judgment.is_check,
+        voiding=judgment.voiding,
         counted=judgment.counted,
         withdrawn=True,
         supersedes=judgment,

@@ -19,8 +19,9 @@ from django.utils import timezone
 from feedbackhub.accounts.models import User
 from feedbackhub.catalog.models import Output
 from feedbackhub.core.errors import DomainError
-from feedbackhub.projects.models import Project, TaskKind
+from feedbackhub.projects.models import Membership, Project, TaskKind
 
+from .checks import check_drawn, check_lease
 from .models import Assignment, Judgment, Serving, Skip, Task, TaskOutput
 
 State = Assignment.State
@@ -69,7 +70,9 @@ def task_next(*, project: Project, rater: User, after: int | None = None, has_ju
         assignment = _held_already(held, after)
         if assignment is not None:
             _renew(assignment, now)
-        elif len(held) < settings.LEASES_HELD_AT_MOST:
+        elif len(held) < settings.LEASES_HELD_AT_MOST and not is_closed(project, now):
+            if (check := _check(project, rater, now)) is not None:
+                return _lease_of(*check)
             assignment = _take(project, rater, now)
             # Expired leases come after what is open, unless the sweeper has opened them before.
             if assignment is None and leases_reclaim(project=project, now=now):
@@ -77,6 +80,19 @@ def task_next(*, project: Project, rater: User, after: int | None = None, has_ju
             if assignment is not None:
                 return _lease_of(assignment, _serve(assignment, now))
         return _lease_of(assignment) if assignment else None
+
+
+def is_closed(project: Project, now: datetime) -> bool:
+    """Whether the project's deadline is over: what raters hold may still be judged, nothing more is given out."""
+    return project.deadline is not None and project.deadline <= now
+
+
+def _check(project: Project, rater: User, now: datetime) -> tuple[Assignment, list[int]] | None:
+    """A check instead of work, where one is drawn and work is left."""
+    kind = check_drawn(project)
+    if not kind or not open_for(project, rater).exists():
+        return None
+    return check_lease(project=project, rater=rater, kind=kind, now=now, until=lease_end(now))
 
 
 def lease_held(*, rater: User, task: Task) -> Lease | None:
@@ -133,13 +149,24 @@ def _take(project: Project, rater: User, now: datetime) -> Assignment | None:
     return None
 
 
+def group_of(project: Project, rater: User) -> int | None:
+    """The id of the rater's group in the project."""
+    found = Membership.objects.filter(project=project, user=rater, group__isnull=False)
+    return found.values_list("group_id", flat=True).first()
+
+
+def open_for(project: Project, rater: User) -> QuerySet[Assignment]:
+    """What this rater may still be given, in no order: everyone's, and their group's."""
+    return open_to(project, rater).filter(Q(group=None) | Q(group=group_of(project, rater))).order_by()
+
+
 def open_to(project: Project | int, rater: User | int) -> QuerySet[Assignment]:
-    """Open assignments of tasks that this rater neither has, judged nor skipped, first in line first."""
+    """Open assignments, of all groups, of tasks that this rater neither has, judged nor skipped, as they are in line."""
     same = {"task": OuterRef("task"), "rater": rater}
     return Assignment.objects.filter(
         ~Exists(Assignment.objects.filter(**same)),
         ~Exists(Skip.objects.filter(**same)),
-        ~Exists(Judgment.objects.filter(**same, counted=False)),
+        ~Exists(Judgment.objects.filter(Q(counted=False) | Q(voiding__isnull=False), **same)),
         project=project,
         state=State.OPEN,
     ).order_by("-priority", "task_id")
@@ -152,7 +179,14 @@ def _in_line(project: Project, rater: User) -> Iterator[Assignment]:
     all of them each time; so the search goes on where it ended.
     """
     given = {"project": project.pk, "rater": rater.pk}
-    servings = Serving.objects.filter(project=project, rater=rater).order_by("-id")
+    if (group := group_of(project, rater)) is not None:
+        yield from _in_line_of({**given, "group": group}, project, rater)
+    yield from _in_line_of(given, project, rater)
+
+
+def _in_line_of(given: dict[str, int], project: Project, rater: User) -> Iterator[Assignment]:
+    """In line for the group that is given, or for everyone."""
+    servings = Serving.objects.filter(project=project, rater=rater, task__check_kind="").order_by("-id")
     if latest := servings.values_list("task_id", "task__priority").first():
         given["task"], given["priority"] = latest
         yield from _first_of("more urgent", given)
@@ -160,7 +194,7 @@ def _in_line(project: Project, rater: User) -> Iterator[Assignment]:
     yield from _first_of("anywhere", given)
 
 
-MARKS = {"project": -101, "rater": -102, "task": -103, "priority": -104}
+MARKS = {"project": -101, "rater": -102, "task": -103, "priority": -104, "group": -105}
 LINES: dict[str, dict[str, int]] = {
     "more urgent": {"priority__gt": MARKS["priority"]},
     "after the latest": {"priority": MARKS["priority"], "task_id__gt": MARKS["task"]},
@@ -170,7 +204,7 @@ LINES: dict[str, dict[str, int]] = {
 
 def _first_of(line: str, given: dict[str, int]) -> Iterator[Assignment]:
     """The first of a line, anew for as long as somebody else was quicker."""
-    sql, parameters = _sql_of(line, connection.vendor)
+    sql, parameters = _sql_of(line, "group" in given, connection.vendor)
     values = [given[name] if name else value for name, value in parameters]
     names = [field.attname for field in Assignment._meta.concrete_fields]
     while True:
@@ -183,12 +217,13 @@ def _first_of(line: str, given: dict[str, int]) -> Iterator[Assignment]:
 
 
 @cache
-def _sql_of(line: str, vendor: str) -> tuple[str, list[tuple[str | None, object]]]:
+def _sql_of(line: str, is_of_group: bool, vendor: str) -> tuple[str, list[tuple[str | None, object]]]:
     """A line's SELECT with its parameters, (name, None) where one is to be given; to be called within a transaction.
 
     Made once: the ORM takes longer to write it than the database to answer it. MARKS stand where the values come.
     """
-    found = open_to(MARKS["project"], MARKS["rater"]).filter(**LINES[line])
+    whose = {"group": MARKS["group"] if is_of_group else None}
+    found = open_to(MARKS["project"], MARKS["rater"]).filter(**whose, **LINES[line])
     sql, parameters = found.select_for_update(skip_locked=True)[:1].query.sql_with_params()
     names = {mark: name for name, mark in MARKS.items()}
     return sql, [(names[value], None) if value in names else (None, value) for value in parameters]
@@ -218,12 +253,15 @@ def _serve(assignment: Assignment, now: datetime) -> list[int]:
 @transaction.atomic(savepoint=False)
 def leases_reclaim(*, project: Project | None = None, now: datetime | None = None) -> int:
     """Open what expired leases hold, of one project or of all; returns how many. The judgment may still come."""
-    expired = Assignment.objects.filter(state=State.LEASED, lease_expires_at__lte=now or timezone.now())
+    # A check is for one rater alone: it waits for them.
+    expired = Assignment.objects.filter(
+        state=State.LEASED, task__check_kind="", lease_expires_at__lte=now or timezone.now()
+    )
     if project is not None:
         expired = expired.filter(project=project)
     if connection.features.has_select_for_update:
         # A row that is just being judged is left alone, and no two reclaims wait for each other.
-        locked = expired.select_for_update(skip_locked=True).values("pk")
+        locked = expired.select_for_update(skip_locked=True, of=("self",)).values("pk")
         expired = Assignment.objects.filter(pk__in=locked)
     return expired.update(**NOBODYS)
 
@@ -233,7 +271,7 @@ def task_skip(*, rater: User, task: Task, reason: str = "") -> None:
     """Put a task away for good: it goes back to the others. Skipping twice is skipping once."""
     rater_hold(rater)
     _judged_refuse(rater, task, "skip")
-    Assignment.objects.filter(task=task, rater=rater, state=State.LEASED).update(**NOBODYS)
+    _give_back(task, rater)
     Skip.objects.get_or_create(task=task, rater=rater, defaults={"reason": _reason(reason)})
 
 
@@ -242,8 +280,14 @@ def task_release(*, rater: User, task: Task, reason: str = "") -> None:
     """Give a task back for anyone, oneself included. Nothing happens where one does not hold it."""
     rater_hold(rater)
     _judged_refuse(rater, task, "release")
-    if Assignment.objects.filter(task=task, rater=rater, state=State.LEASED).update(**NOBODYS):
+    if _give_back(task, rater):
         Serving.objects.filter(task=task, rater=rater).update(release_reason=_reason(reason))
+
+
+def _give_back(task: Task, rater: User) -> int:
+    """Open what the rater holds of the task to anyone; a check is for nobody else, and goes."""
+    held = Assignment.objects.filter(task=task, rater=rater, state=State.LEASED)
+    return held.delete()[0] if task.check_kind else held.update(**NOBODYS)
 
 
 def _judged_refuse(rater: User, task: Task, verb: str) -> None:

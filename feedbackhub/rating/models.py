@@ -4,7 +4,15 @@ from django.conf import settings
 from django.db import models
 
 from feedbackhub.catalog.models import ModelVersion, Output, Prompt
-from feedbackhub.projects.models import Project, TaskKind
+from feedbackhub.projects.models import Project, RaterGroup, TaskKind
+
+
+class Check(models.TextChoices):
+    """Why a task is there that is no work: its answer is known, or the rater has given it before."""
+
+    GOLD = "gold", "Gold item"
+    ATTENTION = "attention", "Attention check"
+    REPEAT = "repeat", "Asked again"
 
 
 class Task(models.Model):
@@ -18,11 +26,17 @@ class Task(models.Model):
     judgments_wanted = models.PositiveSmallIntegerField()
     priority = models.IntegerField(default=0)
     is_raised = models.BooleanField(default=False, help_text="The active order has put it before others of priority 0.")
+    # A check (checks.py): what is said of it enters nothing but the rater's reliability.
+    check_kind = models.CharField(max_length=9, choices=Check.choices, blank=True)
+    twin_of = models.ForeignKey("self", on_delete=models.CASCADE, null=True, related_name="twins")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["project", "outputs_key"], name="one_task_a_set_of_outputs")]
-        indexes = [models.Index(fields=["project"], condition=models.Q(is_raised=True), name="raised_tasks")]
+        indexes = [
+            models.Index(fields=["project"], condition=models.Q(is_raised=True), name="raised_tasks"),
+            models.Index(fields=["project", "twin_of"], condition=~models.Q(check_kind=""), name="check_tasks"),
+        ]
 
     def __str__(self) -> str:
         return f"task {self.pk} ({self.kind})"
@@ -60,6 +74,8 @@ class Assignment(models.Model):
     # the next task is then one step in one index however many tasks there are.
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="+")
     priority = models.IntegerField(default=0)
+    # Which group of raters is to judge; None is everyone's.
+    group = models.ForeignKey(RaterGroup, on_delete=models.SET_NULL, null=True, related_name="+")
 
     class Meta:
         constraints = [
@@ -75,7 +91,9 @@ class Assignment(models.Model):
         ]
         indexes = [
             models.Index(
-                fields=["project", "-priority", "task"], condition=models.Q(state="open"), name="open_assignments"
+                fields=["project", "group", "-priority", "task"],
+                condition=models.Q(state="open"),
+                name="open_assignments_of_group",
             ),
             models.Index(fields=["lease_expires_at"], condition=models.Q(state="leased"), name="leased_assignments"),
             models.Index(fields=["rater", "project", "state"], name="assignments_of_a_rater"),
@@ -118,22 +136,67 @@ class Skip(models.Model):
         return f"{self.rater} skipped {self.task}"
 
 
+class Gold(models.Model):
+    """A task whose answer is known. Raters get twins of it among their work; nothing tells them."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="gold_items")
+    task = models.OneToOneField(Task, on_delete=models.CASCADE, related_name="gold")
+    kind = models.CharField(max_length=9, choices=[(one.value, one.label) for one in (Check.GOLD, Check.ATTENTION)])
+    expected = models.JSONField(help_text="As a judgment says it: {ranking, none_acceptable} or {thumbs} or {scores}.")
+    note = models.CharField(max_length=500, blank=True, help_text="Why this is the answer.")
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    retired_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} {self.pk}"
+
+
+class Intervention(models.Model):
+    """What an admin did to work that was under way or done, why, and whether it was taken back."""
+
+    class Kind(models.TextChoices):
+        VOID = "void", "A rater's work made void"
+        REOPEN = "reopen", "Task opened again"
+        REASSIGN = "reassign", "Lease given to somebody else"
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="interventions")
+    kind = models.CharField(max_length=8, choices=Kind.choices)
+    reason = models.CharField(max_length=500)
+    rater = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, null=True, related_name="interventions")
+    given_to = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    count = models.PositiveIntegerField(default=0, help_text="Judgments, or leases, that it moved.")
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    undone_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    undone_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["project", "-id"])]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()}: {self.reason}"
+
+
 class JudgmentQuerySet(models.QuerySet):
     def in_force(self, as_of: datetime | None = None) -> "JudgmentQuerySet":
-        """Counted, not withdrawn, superseded by none; with `as_of`, as it was at that moment.
+        """Counted, no check, not voided, not withdrawn, superseded by none; with `as_of`, as it was at that moment
+        (what was voided since is left out there too: it should never have counted).
 
         NOT EXISTS, and not `superseded_by=None`: PostgreSQL expects one row of that outer join and then compares every
         item with every judgment (26,728 votes with their items: 40 s instead of 0.1 s).
         """
         until = {} if as_of is None else {"occurred_at__lte": as_of}
         later = Judgment.objects.filter(supersedes=models.OuterRef("pk"), **until)
-        return self.filter(~models.Exists(later), counted=True, withdrawn=False, **until)
+        entering = {"counted": True, "withdrawn": False, "is_check": False, "voiding": None}
+        return self.filter(~models.Exists(later), **entering, **until)
 
 
 class Judgment(models.Model):
     """What somebody said of some outputs. Append-only: an edit or an undo is a new row that supersedes the old.
 
-    A judgment is in force when it is counted, not withdrawn, and superseded by none.
+    A judgment is in force when it is counted, no check, not voided, not withdrawn, and superseded by none.
     """
 
     class Source(models.TextChoices):
@@ -174,6 +237,10 @@ class Judgment(models.Model):
     guidelines_version = models.PositiveIntegerField(null=True)
     payload_digest = models.CharField(max_length=64, blank=True, help_text="Of what was sent under the key.")
     counted = models.BooleanField(default=True)
+    is_check = models.BooleanField(default=False, help_text="Of a task that is a check: it enters nothing.")
+    voiding = models.ForeignKey(
+        Intervention, on_delete=models.PROTECT, null=True, related_name="judgments", help_text="What made it void."
+    )
     withdrawn = models.BooleanField(default=False, help_text="An undo: this row takes the one it supersedes back.")
     supersedes = models.OneToOneField("self", on_delete=models.PROTECT, null=True, related_name="superseded_by")
     occurred_at = models.DateTimeField(help_text="The timestamp that came with it, else its receipt.")
@@ -193,6 +260,11 @@ class Judgment(models.Model):
 
     def __str__(self) -> str:
         return f"judgment {self.pk} ({self.kind})"
+
+    @property
+    def enters(self) -> bool:
+        """Whether, while nothing supersedes it, it is in tallies, datasets and agreement."""
+        return self.counted and not self.is_check and self.voiding_id is None
 
 
 class JudgmentItem(models.Model):

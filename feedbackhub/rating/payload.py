@@ -80,6 +80,26 @@ def judgment_read(payload: object, asked: Asked) -> Said:
     return Said(**values)
 
 
+def expected_read(given: object, asked: Asked) -> dict:
+    """Check the known answer of a gold item: the part of a judgment that its kind asks for, as JSON keeps it.
+
+    Raises DomainError naming `expected`.
+    """
+    wanted = next(iter(_REQUIRED_OF[asked.kind]))
+    try:
+        if not isinstance(given, dict) or wanted not in given:
+            raise ValueError(f"must hold {wanted}: {_REQUIRED_OF[asked.kind][wanted]}")
+        if unknown := sorted(set(given) - {wanted, "none_acceptable"}):
+            raise ValueError(f'"{unknown[0]}" says nothing of what is right; give {wanted}.')
+        READ[wanted](given[wanted], asked)
+        if "none_acceptable" in given:
+            _none_acceptable(given["none_acceptable"], asked)
+    except ValueError as error:
+        message = f"expected {error}"
+        raise DomainError(message, fields={"expected": message}) from error
+    return dict(given)
+
+
 # --- Field by field ----------------------------------------------------------------------------------------------
 
 

@@ -11,7 +11,7 @@ from feedbackhub.catalog.models import ModelVersion
 from feedbackhub.projects.models import Project, TaskKind
 from feedbackhub.stats import agreement as statistics
 
-from .leases import open_to
+from .leases import open_for
 from .models import Assignment, Judgment, JudgmentItem, PairTally, RankingTally, Task
 from .tally import COMPARED, OUTCOMES
 
@@ -48,7 +48,7 @@ def _of(tally: type, project: Project, category: str | None, sources: Iterable[s
 def tasks_of(project: Project) -> QuerySet[Task]:
     """The project's tasks with `judged`: how many of the wanted judgments are in."""
     done = Count("assignments", filter=Q(assignments__state=Assignment.State.DONE))
-    return Task.objects.filter(project=project).select_related("prompt").annotate(judged=done)
+    return Task.objects.filter(project=project, check_kind="").select_related("prompt").annotate(judged=done)
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,9 @@ class TaskCounts:
 
 
 def task_counts(project: Project) -> list[TaskCounts]:
-    tasks = dict(Task.objects.filter(project=project).values_list("kind").annotate(Count("pk")))
+    tasks = dict(Task.objects.filter(project=project, check_kind="").values_list("kind").annotate(Count("pk")))
     states = (
-        Assignment.objects.filter(project=project)
+        Assignment.objects.filter(project=project, task__check_kind="")
         .values_list("task__kind")
         .annotate(
             wanted=Count("pk"),
@@ -101,7 +101,7 @@ def progress(project: Project, rater: User) -> Progress:
     mine = Assignment.objects.filter(project=project, rater=rater)
     done = mine.filter(state=Assignment.State.DONE).count()
     held = mine.filter(state=Assignment.State.LEASED).count()
-    some = open_to(project, rater).values("task_id").distinct()[: LEFT_AT_MOST + 1].count()
+    some = open_for(project, rater).values("task_id").distinct()[: LEFT_AT_MOST + 1].count()
     return Progress(done, held + min(some, LEFT_AT_MOST), more=some > LEFT_AT_MOST)
 
 

@@ -55,7 +55,7 @@ class Counts:
             self.patterns[category, source, pattern_of(items)] += sign
 
     def add_judgment(self, judgment: Judgment, items: Iterable[JudgmentItem], sign: int = 1) -> None:
-        if judgment.counted and judgment.kind in COMPARED:
+        if judgment.counted and not judgment.is_check and judgment.kind in COMPARED:
             found = [(item.model_id, item.tier) for item in items]
             self.add(judgment.category, judgment.source, found, judgment.none_acceptable, sign)
 
