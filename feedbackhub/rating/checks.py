@@ -1,7 +1,7 @@
 """Checks among the work: items whose answer is known, and a rater's own tasks asked again with the sides turned.
 
 A check is served as a task for one rater alone, a twin of the task that it is made of; nothing on it says so. What is
-said of it enters no tally, dataset or agreement, and LangSmith is not told. It is served instead of work, never after it:
+said of it enters no tally, dataset or agreement, and LangSmith is not told. It comes instead of work, never after it:
 a rater for whom nothing is left gets no check either.
 """
 

@@ -79,17 +79,7 @@ def _store(rater: User, task: Task, said: Said, digest: str) -> Judgment:
     outputs = Output.objects.select_related("model").in_bulk(said.shown)
     items = JudgmentItem.objects.bulk_create(_items(judgment, said, outputs))
     if judgment.enters:
-        runs = [_run(item, task.prompt) for item in items]
-        feedback_enqueue(
-            project=task.project,
-            judgment_key=_feedback_key(judgment),
-            subject=f"judgment:{judgment.pk}",
-            kind=judgment.kind,
-            runs=runs,
-            none_acceptable=judgment.none_acceptable,
-            comment=judgment.comment,
-            edits=replaced is not None,
-        )
+        feedback_send(judgment, items, subject=f"judgment:{judgment.pk}", edits=replaced is not None)
         counts = Counts()
         if replaced:
             counts.add_judgment(replaced, replaced.items.all(), sign=-1)
@@ -176,13 +166,7 @@ def judgment_undo(*, rater: User, judgment: Judgment) -> Judgment:
         _assignment_return(rater, judgment.task)
     if judgment.enters:
         items = list(judgment.items.select_related("output", "model").order_by("position"))
-        feedback_withdraw(
-            project=judgment.project,
-            judgment_key=_feedback_key(judgment),
-            subject=f"judgment:{withdrawal.pk}",
-            kind=judgment.kind,
-            runs=[_run(item, judgment.task.prompt) for item in items],
-        )
+        feedback_take_back(judgment, items, subject=f"judgment:{withdrawal.pk}")
         counts = Counts()
         counts.add_judgment(judgment, items, sign=-1)
         counts_apply(judgment.project, counts)
@@ -217,6 +201,31 @@ def _assignment_return(rater: User, task: Task) -> None:
 
 
 # --- What LangSmith is told -------------------------------------------------------------------------------------
+
+
+def feedback_send(judgment: Judgment, items: list[JudgmentItem], *, subject: str, edits: bool) -> None:
+    """Queue a judgment's feedback, once for each `subject`; `edits`: change what LangSmith has of it."""
+    feedback_enqueue(
+        project=judgment.project,
+        judgment_key=_feedback_key(judgment),
+        subject=subject,
+        kind=judgment.kind,
+        runs=[_run(item, judgment.task.prompt) for item in items],
+        none_acceptable=judgment.none_acceptable,
+        comment=judgment.comment,
+        edits=edits,
+    )
+
+
+def feedback_take_back(judgment: Judgment, items: list[JudgmentItem], *, subject: str) -> None:
+    """Queue that a judgment's feedback is withdrawn."""
+    feedback_withdraw(
+        project=judgment.project,
+        judgment_key=_feedback_key(judgment),
+        subject=subject,
+        kind=judgment.kind,
+        runs=[_run(item, judgment.task.prompt) for item in items],
+    )
 
 
 def _feedback_key(judgment: Judgment) -> str:

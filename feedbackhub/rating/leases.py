@@ -78,7 +78,7 @@ def task_next(*, project: Project, rater: User, after: int | None = None, has_ju
             if assignment is None and leases_reclaim(project=project, now=now):
                 assignment = _take(project, rater, now)
             if assignment is not None:
-                return _lease_of(assignment, _serve(assignment, now))
+                return _lease_of(assignment, serve(assignment, now))
         return _lease_of(assignment) if assignment else None
 
 
@@ -161,7 +161,7 @@ def open_for(project: Project, rater: User) -> QuerySet[Assignment]:
 
 
 def open_to(project: Project | int, rater: User | int) -> QuerySet[Assignment]:
-    """Open assignments, of all groups, of tasks that this rater neither has, judged nor skipped, as they are in line."""
+    """Open assignments, of all groups, of tasks that this rater neither has, judged nor skipped, in their order."""
     same = {"task": OuterRef("task"), "rater": rater}
     return Assignment.objects.filter(
         ~Exists(Assignment.objects.filter(**same)),
@@ -229,7 +229,7 @@ def _sql_of(line: str, is_of_group: bool, vendor: str) -> tuple[str, list[tuple[
     return sql, [(names[value], None) if value in names else (None, value) for value in parameters]
 
 
-def _serve(assignment: Assignment, now: datetime) -> list[int]:
+def serve(assignment: Assignment, now: datetime) -> list[int]:
     """The outputs in this rater's order: drawn now, unless they have been served the task before."""
     served = Serving.objects.filter(task=assignment.task_id, rater=assignment.rater_id)
     if (before := served.values_list("shown", flat=True).first()) is not None:

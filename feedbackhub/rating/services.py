@@ -1,6 +1,8 @@
 """The room's writes, gathered for those above. Each subject has its own file."""
 
+from .checks import attention_create, gold_create, gold_retire
 from .importing import ImportedItem, ImportedJudgment, judgments_import
+from .interventions import intervention_undo, lease_reassign, task_reopen, work_void
 from .judgments import Recorded, judgment_record, judgment_undo
 from .leases import (
     Lease,
@@ -23,10 +25,15 @@ __all__ = [
     "Lease",
     "Recorded",
     "TasksCreated",
+    "attention_create",
+    "gold_create",
+    "gold_retire",
+    "intervention_undo",
     "judgment_record",
     "judgment_undo",
     "judgments_import",
     "lease_held",
+    "lease_reassign",
     "leases_reclaim",
     "open_task_of_pair",
     "raised_open",
@@ -36,10 +43,12 @@ __all__ = [
     "task_next",
     "task_priority_set",
     "task_release",
+    "task_reopen",
     "task_skip",
     "tasks_create",
     "tasks_preview",
     "tasks_raise",
+    "work_void",
 ]
 
 
