@@ -207,6 +207,8 @@ def test_leasing_takes_as_many_queries_however_many_tasks_there_are(
 ):
     from feedbackhub.rating.services import tasks_create
 
+    project.gold_percent = 0  # no lots drawn for checks
+    project.save()
     tasks(3)
     judged(bob)
     with django_assert_max_num_queries(36) as few:
