@@ -1,10 +1,13 @@
+from django.db import transaction
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from feedbackhub.core.errors import DomainError
 from feedbackhub.projects.access import ADMINISTER, ANY, visible_projects
-from feedbackhub.projects.models import Membership, Order, Project, TaskKind
+from feedbackhub.projects.groups import group_set, member_group_set
+from feedbackhub.projects.models import Membership, Order, Project, RaterGroup, Role, TaskKind
 from feedbackhub.projects.services import member_add, project_change, project_create
 
 from .base import Endpoint, Strict, page
@@ -25,6 +28,16 @@ class ProjectChange(Strict):
     judgments_per_task = serializers.IntegerField(min_value=1, max_value=50, required=False)
     order = serializers.ChoiceField(choices=Order.choices, required=False)
     explore_percent = serializers.IntegerField(min_value=0, max_value=100, required=False)
+    gold_percent = serializers.IntegerField(min_value=0, max_value=50, required=False)
+    repeat_percent = serializers.IntegerField(min_value=0, max_value=50, required=False)
+    deadline = serializers.DateTimeField(required=False, allow_null=True)
+
+
+class GroupBody(Strict):
+    name = serializers.CharField(max_length=60)
+    weight = serializers.IntegerField(min_value=1, max_value=100, required=False, default=1)
+    languages = serializers.ListField(child=serializers.CharField(max_length=20), required=False, default=list)
+    members = serializers.ListField(child=serializers.CharField(max_length=150), required=False)
 
 
 class MemberBody(Strict):
@@ -44,9 +57,22 @@ def project_shown(project: Project) -> dict:
         "judgments_per_task": project.judgments_per_task,
         "order": project.order,
         "explore_percent": project.explore_percent,
+        "deadline": project.deadline,
         "is_demo": project.is_demo,
         "created_at": project.created_at,
     }
+
+
+def checks_shown(project: Project, roles: frozenset[str]) -> dict:
+    """The shares of checks, for an admin alone: raters are not told."""
+    if Role.ADMIN not in roles:
+        return {}
+    return {"gold_percent": project.gold_percent, "repeat_percent": project.repeat_percent}
+
+
+def group_shown(group: RaterGroup) -> dict:
+    members = group.memberships.values_list("user__username", flat=True).order_by("user__username")
+    return {"name": group.name, "weight": group.weight, "languages": group.languages, "members": list(members)}
 
 
 def member_shown(membership: Membership, token: str | None = None) -> dict:
@@ -71,13 +97,44 @@ class ProjectDetail(Endpoint):
     @extend_schema(summary="A project", responses=dict)
     def get(self, request: Request, slug: str) -> Response:
         project = self.project(request, slug, ANY)
-        return Response({**project_shown(project), "roles": sorted(request.roles)})
+        return Response(
+            {**project_shown(project), **checks_shown(project, request.roles), "roles": sorted(request.roles)}
+        )
 
     @extend_schema(summary="Change a project's settings", request=ProjectChange, responses=dict)
     def patch(self, request: Request, slug: str) -> Response:
         project = self.project(request, slug, ADMINISTER)
         changed = project_change(project=project, **self.read(request, ProjectChange))
-        return Response({**project_shown(changed), "roles": sorted(request.roles)})
+        return Response(
+            {**project_shown(changed), **checks_shown(changed, request.roles), "roles": sorted(request.roles)}
+        )
+
+
+class Groups(Endpoint):
+    @extend_schema(summary="The groups of raters", responses=dict)
+    def get(self, request: Request, slug: str) -> Response:
+        project = self.project(request, slug, ADMINISTER)
+        return page(request, RaterGroup.objects.filter(project=project), group_shown)
+
+    @extend_schema(
+        summary="Make or change a group of raters; `members` puts these raters into it",
+        request=GroupBody,
+        responses={201: dict},
+    )
+    def post(self, request: Request, slug: str) -> Response:
+        project = self.project(request, slug, ADMINISTER)
+        body = dict(self.read(request, GroupBody))
+        members = body.pop("members", [])
+        with transaction.atomic():
+            group = group_set(project=project, **body)
+            for username in members:
+                found = Membership.objects.filter(project=project, user__username=username).exclude(role="stakeholder")
+                if not found.exists():
+                    message = f'"{username}" does not rate in this project.'
+                    raise DomainError(message, fields={"members": message})
+                for membership in found:
+                    member_group_set(membership=membership, group=group)
+        return Response(group_shown(group), status=201)
 
 
 class Members(Endpoint):

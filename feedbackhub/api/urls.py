@@ -1,7 +1,7 @@
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
-from . import catalog, projects, rating, reports, rounds
+from . import catalog, checks, projects, rating, reports, rounds
 
 project = [
     path("", projects.ProjectDetail.as_view()),
@@ -15,6 +15,10 @@ project = [
     path("tasks/next/", rating.NextTask.as_view()),
     path("judgments/", rating.History.as_view()),
     path("agreement/", rating.Agreement.as_view()),
+    path("groups/", projects.Groups.as_view()),
+    path("gold/", checks.GoldItems.as_view()),
+    path("interventions/", checks.Interventions.as_view()),
+    path("live/", checks.LivePace.as_view()),
     path("datasets/", rounds.Datasets.as_view()),
     path("rounds/", rounds.Rounds.as_view()),
     path("evaluations/", reports.Evaluations.as_view()),
@@ -31,6 +35,8 @@ v1 = [
     path("tasks/<int:pk>/skip/", rating.Skip.as_view()),
     path("tasks/<int:pk>/release/", rating.Release.as_view()),
     path("judgments/<int:pk>/undo/", rating.Undo.as_view()),
+    path("gold/<int:pk>/retire/", checks.GoldRetire.as_view()),
+    path("interventions/<int:pk>/undo/", checks.InterventionUndo.as_view()),
     path("datasets/<int:pk>/", rounds.DatasetDetail.as_view()),
     path("datasets/<int:pk>/export/", rounds.DatasetExport.as_view(), name="dataset-export"),
     path("rounds/<int:pk>/", rounds.RoundDetail.as_view()),

@@ -14,6 +14,7 @@ from .models import Prompt
 
 CHUNK = 500
 TRIES = 5
+FILLED = ("references", "category", "external_id", "language")  # what an existing prompt takes where it has none
 
 
 @dataclass
@@ -26,6 +27,7 @@ class PromptRow:
     split: str | None = None
     external_id: str = ""
     tags: Sequence[str] = ()
+    language: str = ""
 
     @cached_property
     def digest(self) -> str:
@@ -63,8 +65,8 @@ def prompt_get_or_create(
 def prompts_bulk_get_or_create(*, project: Project, rows: list[PromptRow]) -> list[tuple[Prompt, bool]]:
     """The prompt of every row in turn, and whether this call made it (for the first of several equal rows).
 
-    An existing prompt keeps its split and whatever it has; references, category and external id that it lacks are
-    filled in.
+    An existing prompt keeps its split and whatever it has; references, category, external id and language that
+    it lacks are filled in.
     """
     found = _prompts_found(project, {row.digest for row in rows})
     created: set[str] = set()
@@ -108,6 +110,7 @@ def _prompt_new(project: Project, row: PromptRow) -> Prompt:
         tags=list(row.tags),
         split=row.split or split_of(row.digest),
         external_id=row.external_id,
+        language=row.language,
     )
 
 
@@ -115,10 +118,10 @@ def _prompts_fill(found: dict[str, Prompt], rows: list[PromptRow]) -> None:
     filled = {}
     for row in rows:
         prompt = found[row.digest]
-        for field in ("references", "category", "external_id"):
+        for field in FILLED:
             value = getattr(row, field)
             if value and not getattr(prompt, field):
                 setattr(prompt, field, list(value) if field == "references" else value)
                 filled[prompt.pk] = prompt
     if filled:
-        Prompt.objects.bulk_update(filled.values(), ["references", "category", "external_id"], batch_size=CHUNK)
+        Prompt.objects.bulk_update(filled.values(), FILLED, batch_size=CHUNK)

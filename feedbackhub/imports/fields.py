@@ -11,6 +11,7 @@ PROMPT_FIELDS = {
     "messages": "the conversation, [{role, content}]; wins over prompt",
     "references": "texts that a good answer resembles",
     "category": "for leaderboards by category",
+    "language": "such as en, de or German; for groups of raters",
     "split": "train, validation or test; without it a hash decides",
     "id": "the source's own id",
 }

@@ -5,13 +5,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from django.conf.locale import LANG_INFO
+
 from feedbackhub.catalog.content import SPLITS, messages_of, messages_read, text_of
+from feedbackhub.projects.groups import LANGUAGE
 
 from .fields import MISSING, LineError, lookup, template_fill
 
 NAME_AT_MOST = 120
 CATEGORY_AT_MOST = 80
 ID_AT_MOST = 200
+LANGUAGES = {info["name"].lower(): tag for tag, info in reversed(LANG_INFO.items()) if "name" in info}
 CHARS_AT_MOST = 2**31 - 1
 WINNERS = ("model_a", "model_b", "tie", "both_bad")
 # What other tools call the same split.
@@ -26,6 +30,7 @@ class PromptLine:
     category: str = ""
     split: str | None = None
     id: str = ""
+    language: str = ""
 
 
 @dataclass
@@ -150,7 +155,17 @@ def prompt_line(line: Line) -> PromptLine:
         category=line.name("category", at_most=CATEGORY_AT_MOST) or "",
         split=split(line),
         id=line.name("id", at_most=ID_AT_MOST) or "",
+        language=language(line),
     )
+
+
+def language(line: Line) -> str:
+    """A BCP 47 tag; English names of languages become one."""
+    given = (line.name("language", at_most=60) or "").strip()
+    tag = LANGUAGES.get(given.lower(), given)
+    if tag and not LANGUAGE.fullmatch(tag):
+        raise LineError(f'{line.called("language")} "{given}" is neither a tag (en, pt-BR) nor the name of a language')
+    return tag
 
 
 def conversation(line: Line) -> list[dict]:

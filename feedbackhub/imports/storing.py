@@ -48,7 +48,10 @@ class Batch:
 
     def prompts(self, lines: Sequence[PromptLine]) -> list[Prompt]:
         rows = [
-            PromptRow(line.messages, line.references, line.category, line.split, external_id=line.id) for line in lines
+            PromptRow(
+                line.messages, line.references, line.category, line.split, external_id=line.id, language=line.language
+            )
+            for line in lines
         ]
         found = prompts_bulk_get_or_create(project=self.project, rows=rows)
         self.created["prompts"] += sum(created for _, created in found)

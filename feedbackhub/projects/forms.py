@@ -8,10 +8,24 @@ class SettingsForm(forms.ModelForm):
 
     class Meta:
         model = Project
-        fields = ("name", "guidelines", "judgments_per_task", "order", "explore_percent")
-        widgets = {"guidelines": forms.Textarea(attrs={"rows": 10})}
-        labels = {"order": "Which pair comes next", "explore_percent": "Percent of pairs drawn at random"}
+        fields = (
+            *("name", "guidelines", "judgments_per_task", "deadline", "order", "explore_percent"),
+            *("gold_percent", "repeat_percent"),
+        )
+        widgets = {
+            "guidelines": forms.Textarea(attrs={"rows": 10}),
+            "deadline": forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
+        }
+        labels = {
+            "order": "Which pair comes next",
+            "explore_percent": "Percent of pairs drawn at random",
+            "gold_percent": "Percent of tasks whose answer is known",
+            "repeat_percent": "Percent of tasks asked again, sides turned",
+        }
         help_texts = {
+            "deadline": "No task is given out after it; what raters hold may still be judged. Leave it out for none.",
+            "gold_percent": "Gold items and attention checks, once there are some (page Checks). Raters are not told.",
+            "repeat_percent": "How steady a rater is with themselves. Raters are not told; it counts nowhere else.",
             "judgments_per_task": "How many raters judge each task that is made from now on.",
             "order": "Among equal priorities. The second asks first about models that the votes cannot tell apart.",
             "explore_percent": "With that second order: so that every pair is asked about sometimes.",
@@ -19,6 +33,21 @@ class SettingsForm(forms.ModelForm):
 
     def _post_clean(self):
         """project_change checks and writes; the instance stays as it is."""
+
+
+class GroupForm(forms.Form):
+    """A group of raters with its share."""
+
+    name = forms.CharField(max_length=60, label="Name of the group")
+    weight = forms.IntegerField(
+        min_value=1,
+        max_value=100,
+        initial=1,
+        help_text="Its share, relative to the other groups that may judge a prompt.",
+    )
+    languages = forms.CharField(
+        required=False, max_length=200, help_text="Of the prompts that it may judge: en, de. Leave it out for all."
+    )
 
 
 class MemberForm(forms.Form):

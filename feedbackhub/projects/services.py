@@ -81,7 +81,10 @@ def _clean(project: Project, *, taken: bool = False) -> None:
         ) from error
 
 
-CHANGEABLE = ("name", "guidelines", "judgments_per_task", "order", "explore_percent")
+CHANGEABLE = (
+    *("name", "guidelines", "judgments_per_task", "order", "explore_percent"),
+    *("gold_percent", "repeat_percent", "deadline"),
+)
 
 
 @transaction.atomic

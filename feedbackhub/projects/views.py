@@ -1,15 +1,15 @@
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST
 
 from feedbackhub.core.errors import DomainError, NotFound
 
-from . import services
+from . import groups, services
 from .access import ADMINISTER
-from .forms import MemberForm, SettingsForm
-from .models import Membership
+from .forms import GroupForm, MemberForm, SettingsForm
+from .models import Membership, RaterGroup
 from .pages import project_page
 
 
@@ -66,14 +66,63 @@ def member_remove(request: HttpRequest, pk: int) -> HttpResponse:
     return redirect("projects:settings", request.project.slug)
 
 
+@require_POST
+@login_required
+@project_page(ADMINISTER)
+def group_set(request: HttpRequest) -> HttpResponse:
+    form = GroupForm(request.POST, auto_id="id_group_%s")
+    if form.is_valid():
+        given = {**form.cleaned_data, "languages": form.cleaned_data["languages"].replace(",", " ").split()}
+        try:
+            group = groups.group_set(project=request.project, **given)
+        except DomainError as error:
+            _add_errors(form, error)
+        else:
+            messages.success(request, f"The group {group.name} holds for tasks made from now on.")
+            return redirect("projects:settings", request.project.slug)
+    return _page(request, SettingsForm(instance=request.project), MemberForm(), form)
+
+
+@require_POST
+@login_required
+@project_page(ADMINISTER)
+def group_remove(request: HttpRequest, pk: int) -> HttpResponse:
+    group = get_object_or_404(RaterGroup, project=request.project, pk=pk)
+    groups.group_remove(group=group)
+    messages.success(request, f"The group {group.name} is gone; its open work is everyone’s.")
+    return redirect("projects:settings", request.project.slug)
+
+
+@require_POST
+@login_required
+@project_page(ADMINISTER)
+def member_group(request: HttpRequest, pk: int) -> HttpResponse:
+    membership = get_object_or_404(Membership.objects.select_related("user"), project=request.project, pk=pk)
+    chosen = request.POST.get("group", "")
+    group = get_object_or_404(RaterGroup, project=request.project, pk=chosen) if chosen else None
+    try:
+        groups.member_group_set(membership=membership, group=group)
+    except DomainError as error:
+        messages.error(request, error.message)
+    else:
+        messages.success(request, f"{membership.user.username} is in {group.name if group else 'no group'} now.")
+    return redirect("projects:settings", request.project.slug)
+
+
 def _add_errors(form, error: DomainError) -> None:
     for field, problem in (error.fields or {None: error.message}).items():
         form.add_error(field if field in form.fields else None, problem)
 
 
-def _page(request: HttpRequest, form: SettingsForm, member_form: MemberForm) -> HttpResponse:
-    members = (
-        Membership.objects.filter(project=request.project).select_related("user").order_by("user__username", "role")
-    )
-    context = {"form": form, "member_form": member_form, "members": members}
+def _page(
+    request: HttpRequest, form: SettingsForm, member_form: MemberForm, group_form: GroupForm | None = None
+) -> HttpResponse:
+    members = Membership.objects.filter(project=request.project).select_related("user", "group")
+    context = {
+        "form": form,
+        "member_form": member_form,
+        "group_form": group_form or GroupForm(auto_id="id_group_%s"),
+        "members": members.order_by("user__username", "role"),
+        "groups": RaterGroup.objects.filter(project=request.project).order_by("name"),
+    }
     return render(request, "projects/settings.html", context)

@@ -9,6 +9,7 @@ from django.db.models import Prefetch, QuerySet
 from feedbackhub.projects.models import Project
 
 from .models import Check, Gold, Judgment, JudgmentItem, Task
+from .shares import Share
 
 DOUBTFUL_FROM = 3  # raters; where more than half of so many fail, the fault is most likely the item's
 SCORE_TOLERANCE = 0.25  # of a criterion's range
@@ -20,6 +21,10 @@ class CheckRecord:
 
     passed: Counter = field(default_factory=Counter)
     served: Counter = field(default_factory=Counter)
+
+    def shares(self) -> dict[str, Share]:
+        """{kind: share passed}, of every kind."""
+        return {kind: Share(self.passed[kind], self.served[kind]) for kind in Check.values}
 
     def add(self, kind: str, passed: bool) -> None:
         self.passed[kind] += passed

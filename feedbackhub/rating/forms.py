@@ -97,6 +97,13 @@ def _marks(data: QueryDict, shown: list[int], task: Task) -> dict[str, Any]:
     return {"scores": scores}
 
 
+def known_answer_of(data: QueryDict, task: Task) -> dict[str, Any]:
+    """What a gold item expects, from a form with the fields of a judgment."""
+    shown = list(task.task_outputs.order_by("output_id").values_list("output_id", flat=True))
+    said = _SAID[task.kind](data, shown, task)
+    return {name: value for name, value in said.items() if name != "strength" and value is not False}
+
+
 _SAID = {
     TaskKind.PAIRWISE: _comparison,
     TaskKind.RANKING: _order,

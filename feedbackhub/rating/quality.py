@@ -11,38 +11,17 @@ from django.db.models import Count, Q, QuerySet
 from feedbackhub.accounts.models import User
 from feedbackhub.core.errors import DomainError
 from feedbackhub.projects.models import Project, TaskKind
-from feedbackhub.stats.intervals import wilson_interval
 
 from .leases import task_priority_set
 from .models import Assignment, Judgment, JudgmentItem, Task
 from .selectors import agreement_rows, judgments_in_force
+from .shares import Share
 from .tasks import WANTED_AT_MOST
 
 LATEST = 20_000  # judgments that pace and streaks are taken from
 DISAGREEMENTS = 50
 URGENT = 100  # the priority of a task that is to be settled
 BY_PEOPLE = (Judgment.Source.RATER, Judgment.Source.SIMULATED)
-
-
-@dataclass(frozen=True)
-class Share:
-    """`part` of `whole` with its Wilson 95 % interval; `value` is None where `whole` is 0."""
-
-    part: int
-    whole: int
-
-    @property
-    def value(self) -> float | None:
-        return self.part / self.whole if self.whole else None
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        return wilson_interval(self.part, self.whole)
-
-    @property
-    def excludes_half(self) -> bool:
-        lower, upper = self.interval
-        return bool(self.whole) and not lower <= 0.5 <= upper
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from django.db import transaction
 from feedbackhub.catalog.content import text_of
 from feedbackhub.catalog.models import ModelVersion, Output, Prompt
 from feedbackhub.core.errors import DomainError
-from feedbackhub.projects.models import Project, TaskKind
+from feedbackhub.projects.groups import Shares, groups_for
+from feedbackhub.projects.models import Project, RaterGroup, TaskKind
 
 from .models import Assignment, Task, TaskOutput
 
@@ -47,6 +48,15 @@ class Wish:
     limit: int
     wanted: int
     prompts: list[Prompt] | None
+    groups: list[RaterGroup]
+    shares: Shares = field(default_factory=Shares)
+
+    def groups_of(self, prompts: Sequence[int]) -> dict[int, list[RaterGroup]]:
+        """{prompt id: the groups of raters that may judge it}; empty in a project without groups."""
+        if not self.groups:
+            return {}
+        languages = Prompt.objects.filter(pk__in=prompts).values_list("pk", "language")
+        return {prompt: groups_for(self.groups, language) for prompt, language in languages}
 
 
 def tasks_create(
@@ -68,7 +78,8 @@ def tasks_create(
     thumbs, scores: every output by itself.
     kind, judgments_wanted: the project's, unless given. prompts: only these.
     skipped: `already_exists`, `outputs_missing` (a model has not answered the prompt), `identical_outputs` (the answers
-    are the same text: there is nothing to choose), `limit_reached`.
+    are the same text: there is nothing to choose), `no_group_for_language` (no group of raters reads the prompt's),
+    `limit_reached`. In a project with groups of raters each judgment is for one of them, by their weights.
     Raises DomainError for a wish that cannot be met.
     """
     wish = _wish(project, models, kind, limit, outputs_per_task, prompts, judgments_wanted)
@@ -109,7 +120,8 @@ def _wish(project, models, kind, limit, outputs_per_task, prompts, judgments_wan
         _refuse("kind", "Scores need criteria, and this project has none; give it some first.")
     _models_check(project, models, kind)
     size = _size(kind, len(models), outputs_per_task)
-    return Wish(project, list(models), kind, size, limit, wanted, None if prompts is None else list(prompts))
+    groups = list(RaterGroup.objects.filter(project=project).order_by("pk"))
+    return Wish(project, list(models), kind, size, limit, wanted, None if prompts is None else list(prompts), groups)
 
 
 def _models_check(project: Project, models: Sequence[ModelVersion], kind: str) -> None:
@@ -159,7 +171,7 @@ def _chosen(wish: Wish, counts: Counter) -> Iterator[list[tuple[int, tuple[int, 
         if counts["created"] >= wish.limit:
             counts["limit_reached"] += len(sets)
             continue
-        sets = _worth_asking(wish, sets, counts)
+        sets = _judgeable(wish, _worth_asking(wish, sets, counts), counts)
         fitting = sets[: wish.limit - counts["created"]]
         counts["limit_reached"] += len(sets) - len(fitting)
         counts["created"] += len(fitting)
@@ -234,6 +246,16 @@ def _worth_asking(wish: Wish, sets: list, counts: Counter) -> list[tuple[int, tu
     return differing
 
 
+def _judgeable(wish: Wish, sets: list, counts: Counter) -> list[tuple[int, tuple[int, ...]]]:
+    """Those whose prompt some group of raters can read, where the project has groups."""
+    if not wish.groups:
+        return sets
+    of_prompt = wish.groups_of([prompt for prompt, _ in sets])
+    readable = [one for one in sets if of_prompt.get(one[0])]
+    counts["no_group_for_language"] += len(sets) - len(readable)
+    return readable
+
+
 def outputs_key(kind: str, outputs: Sequence[int]) -> str:
     """Digest of kind and outputs, in whatever order."""
     return hashlib.sha256(f"{kind}:{','.join(map(str, sorted(outputs)))}".encode()).hexdigest()
@@ -256,8 +278,15 @@ def _store(wish: Wish, chosen: list[tuple[int, tuple[int, ...]]], priority: int)
         for task, (_, outputs) in zip(tasks, chosen, strict=True)
         for output in outputs
     )
+    of_prompt = wish.groups_of([prompt for prompt, _ in chosen])
     Assignment.objects.bulk_create(
-        Assignment(task=task, project=wish.project, ordinal=ordinal, priority=priority)
+        Assignment(
+            task=task,
+            project=wish.project,
+            ordinal=ordinal,
+            priority=priority,
+            group=wish.shares.next(of_prompt.get(task.prompt_id, [])),
+        )
         for task in tasks
         for ordinal in range(wish.wanted)
     )

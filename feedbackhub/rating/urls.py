@@ -1,6 +1,6 @@
 from django.urls import path
 
-from . import quality_views, views
+from . import quality_views, views, work_views
 
 app_name = "rating"
 urlpatterns = [
@@ -12,6 +12,14 @@ urlpatterns = [
     path("history/<int:pk>/edit/", views.edit, name="edit"),
     path("history/<int:pk>/undo/", views.undo, name="undo"),
     path("tasks/", views.tasks, name="tasks"),
+    path("tasks/<int:pk>/", work_views.task, name="task"),
+    path("tasks/<int:pk>/act/", work_views.task_act, name="task_act"),
+    path("live/", work_views.board, name="live"),
+    path("checks/", work_views.checks, name="checks"),
+    path("checks/act/", work_views.checks_act, name="checks_act"),
+    path("interventions/", work_views.interventions, name="interventions"),
+    path("interventions/void/", work_views.void, name="void"),
+    path("interventions/<int:pk>/undo/", work_views.intervention_undo, name="intervention_undo"),
     path("tasks/preview/", views.tasks_preview, name="tasks_preview"),
     path("quality/", quality_views.quality, name="quality"),
     path("quality/<int:pk>/ask-again/", quality_views.ask_again, name="ask_again"),

@@ -34,6 +34,17 @@ def test_prompts_with_all_their_fields(imported):
     assert plain.split == split_of(prompt_digest(messages_of("Plain")))
 
 
+def test_languages_are_tags_and_names_become_some(imported, rejections):
+    told = [
+        {"prompt": "Eins", "language": "German"},
+        {"prompt": "Um", "language": "pt-BR"},
+        {"prompt": "?", "language": "x y"},
+    ]
+    report = imported("prompts", told)
+    assert list(Prompt.objects.order_by("pk").values_list("language", flat=True)) == ["de", "pt-BR"]
+    assert '"x y" is neither a tag' in rejections(report)[3]
+
+
 def test_messages_win_over_prompt(imported):
     imported("prompts", [{"prompt": "No", "messages": [{"role": "user", "content": "Yes"}]}])
     assert Prompt.objects.get().text == "Yes"

@@ -43,6 +43,7 @@ def test_the_last_admin_stays(project, alice, bob):
 def test_the_page(project, alice, bob, client_of):
     admin, url = client_of(alice), f"/p/{project.slug}/settings/"
     form = {"name": "Kitchen two", "guidelines": "Be kind.", "judgments_per_task": 2, "order": "active"}
+    form |= {"gold_percent": 5, "repeat_percent": 0}
     page = admin.post(url, {**form, "explore_percent": 20}, follow=True).content.decode()
     assert "Saved." in page
     project.refresh_from_db()
