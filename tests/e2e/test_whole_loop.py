@@ -126,6 +126,11 @@ PAGES = [
     "imports/",
     "rate/history/",
     "rate/tasks/",
+    "rate/tasks/1/",
+    "rate/live/",
+    "rate/checks/",
+    "rate/interventions/",
+    "settings/",
     "rounds/",
 ]
 PAGES += ["rounds/new/", "evaluations/", "leaderboard/", "leaderboard/ab/", "langsmith/"]
