@@ -26,6 +26,9 @@ Run the recipe of DIR/run.json, or go on from its last checkpoint. For example:
 
 recipes  sft       rows {"messages": [...]}: learns the last answer
          dpo       rows {"prompt": [...], "chosen": [...], "rejected": [...]}
+         reward    the same rows; "margin" asks for a distance
+         kto       rows {"prompt": [...], "completion": [...], "label": true or false}
+         score     data.answers, rows {"id", "prompt": [...], "completion": [...]}: rewards into scores.jsonl
          generate  data.prompts, rows {"id", "messages"}: answers into outputs.jsonl
          evaluate  settings.suite: text-overlap, perplexity, preference-accuracy, forgetting
 Paths in data are relative to DIR; base.path and base.adapter are folders (absolute, or relative to where you are), or a

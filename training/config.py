@@ -180,6 +180,38 @@ class KtoSettings(Tuning):
 
 
 @dataclass(frozen=True)
+class RewardSettings(Tuning):
+    """A reward model on pairs."""
+
+    recipe = "reward"
+
+    method: str = setting(
+        "lora",
+        "lora trains a small adapter and the heads; frozen only the heads, on the base as it is.",
+        choices=["lora", "frozen"],
+    )
+    # A 135M model; FACTS of the field for LoRA: 1e-4 to 1e-3.
+    learning_rate: float = learning_rate(3e-4)
+    # Eisenstein et al. 2023, arXiv 2312.09244; TRL recommends 0.01.
+    centering: float = setting(0.01, "Weight of the term that keeps rewards around zero.", minimum=0, maximum=10)
+    # Coste et al. 2024, arXiv 2310.02743: four or five members show most of the spread.
+    heads: int = setting(
+        4, "Heads, each on a bootstrap of the pairs: their spread is the uncertainty.", minimum=1, maximum=64
+    )
+
+
+@dataclass(frozen=True)
+class ScoreSettings(Settings):
+    """A reward model's opinion of answers."""
+
+    recipe = "score"
+
+    batch_size: int = setting(8, "Answers that go through the model at once.", minimum=1, maximum=1024)
+    max_length: int = setting(2048, "Tokens of a row at most; a longer prompt loses its beginning.", minimum=16)
+    precision: str = setting("auto", "Number format of the weights at work.", choices=["auto", "bf16", "fp32"])
+
+
+@dataclass(frozen=True)
 class GenerateSettings(Settings):
     """Answers to prompts."""
 
@@ -228,7 +260,11 @@ class EvaluateSettings(Settings):
 
 
 RECIPES: dict[str, type[Settings]] = {
-    kind.recipe: kind for kind in (SftSettings, DpoSettings, KtoSettings, GenerateSettings, EvaluateSettings)
+    kind.recipe: kind
+    for kind in (
+        *(SftSettings, RewardSettings, DpoSettings, KtoSettings),
+        *(GenerateSettings, ScoreSettings, EvaluateSettings),
+    )
 }
 
 

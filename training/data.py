@@ -37,13 +37,15 @@ class Example:
 
 @dataclass(frozen=True)
 class Pair:
-    """A prompt with a chosen and a rejected answer, in tokens. characters: of the two answers' texts."""
+    """A prompt with a chosen and a rejected answer, in tokens. characters: of the two answers' texts. margin: by how
+    much the rewards are to differ at least."""
 
     prompt: list[int]
     chosen: list[int]
     rejected: list[int]
     characters: tuple[int, int]
     id: object
+    margin: float = 0.0
 
     @property
     def length(self) -> int:
@@ -256,7 +258,27 @@ def pairs(tokens: ChatTokens, rows: Iterable[tuple[Place, dict]], fitting: Fitti
         chosen, rejected = (tokens.answer(messages, text) for text in texts)
         prompt = fitting.prompt(tokens.prompt(messages), max(len(chosen), len(rejected)), place.line)
         if prompt is not None:
-            made.append(Pair(prompt, chosen, rejected, (len(texts[0]), len(texts[1])), row.get("id", place.line)))
+            lengths = len(texts[0]), len(texts[1])
+            made.append(Pair(prompt, chosen, rejected, lengths, row.get("id", place.line), _margin(row, place)))
+    return made
+
+
+def _margin(row: dict, place: Place) -> float:
+    margin = row.get("margin") or 0
+    if isinstance(margin, bool) or not isinstance(margin, int | float) or not 0 <= margin <= 100:
+        raise place.wrong('"margin" must be a number from 0 to 100.')
+    return float(margin)
+
+
+def answered(tokens: ChatTokens, rows: Iterable[tuple[Place, dict]], fitting: Fitting) -> list[Example]:
+    """Answers to be scored, `{id, prompt, completion}`."""
+    made = []
+    for place, row in rows:
+        messages = prompt_messages({"prompt": row.get("prompt")}, place)
+        answer = tokens.answer(messages, answer_text(row, "completion", place))
+        prompt = fitting.prompt(tokens.prompt(messages), len(answer), place.line)
+        if prompt is not None:
+            made.append(Example(prompt, answer, row.get("id", place.line)))
     return made
 
 

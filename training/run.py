@@ -89,6 +89,10 @@ def _recipe(name: str):
     """The function of a recipe; imported only now, for its libraries take seconds."""
     if name == "sft":
         from .recipes.sft import sft as recipe
+    elif name == "reward":
+        from .recipes.reward import reward as recipe
+    elif name == "score":
+        from .score import score as recipe
     elif name == "dpo":
         from .recipes.dpo import dpo as recipe
     elif name == "kto":

@@ -56,6 +56,8 @@ def prepare(run: RunDirectory, spec: dict, settings: Tuning, tokenise: Callable)
     model = load_base(path, settings.precision)
     if settings.method == "lora":
         model = attach_lora(model, settings)
+    elif settings.method == "frozen":
+        model.requires_grad_(False)
     run.check_stop()
     identity = {
         "data.train": hashlib.sha256((run.path / train_file).read_bytes()).hexdigest(),
@@ -107,19 +109,33 @@ def sample(run: RunDirectory, spec: dict, settings: Tuning, ready: Prepared, sta
 # --- What is saved ---------------------------------------------------------------------------------------------------
 
 
-def save(run: RunDirectory, spec: dict, settings: Tuning, ready: Prepared, metrics: dict) -> dict:
-    """Write `adapter/` (or `model/` for a full tuning) with its card; returns what result.json tells of it."""
+def save(
+    run: RunDirectory,
+    spec: dict,
+    settings: Tuning,
+    ready: Prepared,
+    metrics: dict,
+    extra: Callable[[Path], None] | None = None,
+) -> dict:
+    """Write `adapter/` (or `model/` for a full tuning) with its card; returns what result.json tells of it.
+
+    extra: writes what else belongs into the folder.
+    """
     run.status("saving", progress=0.99, eta_seconds=None)
-    name = "adapter" if settings.method == "lora" else "model"
+    name = "model" if settings.method == "full" else "adapter"
     work, folder = run.path / f".{name}", run.path / name
     shutil.rmtree(work, ignore_errors=True)
     if settings.method == "lora":
         ready.model.save_pretrained(work, save_embedding_layers=False)
-        mark = {"path": ready.path, "fingerprint": ready.identity["base"]}
-        write_whole(work / BASE_MARK, json.dumps(mark, indent=2) + "\n")
-    else:
+    elif settings.method == "full":
         ready.model.save_pretrained(work)
         ready.tokenizer.save_pretrained(work)
+    work.mkdir(exist_ok=True)
+    if name == "adapter":
+        mark = {"path": ready.path, "fingerprint": ready.identity["base"]}
+        write_whole(work / BASE_MARK, json.dumps(mark, indent=2) + "\n")
+    if extra:
+        extra(work)
     write_whole(work / "README.md", card(spec, settings, ready, metrics))
     readable(work)
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,155 @@
+"""A reward model: a base with an adapter and heads that give an answer a number. The one place that scores answers.
+
+The number is read at the answer's last token, which ends its turn, in training, in `score` and wherever a reward is
+wanted. Several heads on one backbone, each trained on a bootstrap of the pairs, tell by their spread how sure it is
+(Osband et al. 2016, arXiv 1602.04621, for the shared backbone; Coste et al. 2024, arXiv 2310.02743, for rewards).
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from .directory import write_whole
+from .errors import TrainingError
+from .models import Base, adapter_shapes, fits, load_base
+from .scoring import Batch
+
+HEADS = "reward_heads.safetensors"
+ABOUT = "reward.json"
+SCORE = "base_model.model.score.weight"  # where PEFT looks for a sequence classifier's head
+
+
+class RewardModel(nn.Module):
+    """The backbone (with its adapter, if any) of a causal model, and `heads` linear readings of its hidden states."""
+
+    def __init__(self, policy, heads: int, seed: int = 0):
+        super().__init__()
+        self.policy = policy
+        generator = torch.Generator().manual_seed(seed)
+        width = policy.config.hidden_size
+        start = torch.randn(heads, width, generator=generator) / (width + 1) ** 0.5
+        self.heads = nn.Parameter(start.to(policy.device))
+        self.temperature = 1.0
+
+    @property
+    def device(self) -> torch.device:
+        return self.heads.device
+
+    def forward(self, batch: Batch, ends: Tensor) -> Tensor:
+        """Rewards at the positions `ends` of the flattened rows; [answers, heads], fp32."""
+        decoder = self.policy.get_decoder() if hasattr(self.policy, "get_decoder") else self.policy.model
+        hidden = decoder(
+            input_ids=batch.ids, attention_mask=batch.mask, position_ids=batch.positions, use_cache=False
+        ).last_hidden_state
+        return hidden.flatten(0, 1)[ends].float() @ self.heads.T
+
+
+def last_positions(batch: Batch) -> Tensor:
+    """Where each answer's last token stands in the flattened rows; [answers].
+
+    `predicts` holds, answer after answer, the position before each of its tokens; the last but one predicts the last.
+    """
+    last = torch.zeros(batch.answers, dtype=torch.long, device=batch.owner.device)
+    order = torch.arange(len(batch.owner), device=batch.owner.device)
+    last.scatter_reduce_(0, batch.owner, order, "amax", include_self=False)
+    return batch.predicts[last] + 1
+
+
+def rewards(model: RewardModel, batch: Batch) -> Tensor:
+    """The rewards of a batch's answers by each head; [answers, heads]."""
+    return model(batch, last_positions(batch))
+
+
+# --- Kept and loaded ----------------------------------------------------------------------------------------------
+
+
+def reward_save(model: RewardModel, folder: Path, about: dict) -> None:
+    """Write heads and what they were found to be into an adapter's folder.
+
+    The mean head is also added to the adapter as `score`, so that PEFT loads it as a sequence classifier of one label.
+    """
+    from safetensors.torch import load_file, save_file
+
+    heads = model.heads.detach().cpu().float().contiguous()
+    save_file({"heads": heads}, folder / HEADS)
+    write_whole(folder / ABOUT, json.dumps({"heads": len(heads), **about}, indent=2) + "\n")
+    path = folder / "adapter_model.safetensors"
+    weights = load_file(path) if path.is_file() else {}
+    save_file({**weights, SCORE: heads.mean(0, keepdim=True).contiguous()}, path)
+    path = folder / "adapter_config.json"
+    config = json.loads(path.read_text()) if path.is_file() else {"peft_type": "LORA", "target_modules": []}
+    config |= {"task_type": "SEQ_CLS", "modules_to_save": ["score"]}
+    write_whole(path, json.dumps(config, indent=2, sort_keys=True) + "\n")
+
+
+def reward_load(base: Base, precision: str = "auto") -> RewardModel:
+    """The reward model whose adapter lies in base.adapter, in evaluation mode. Raises TrainingError."""
+    from safetensors.torch import load_file
+
+    folder = base.adapter
+    if folder is None or not (folder / HEADS).is_file():
+        message = f"{folder or base.path} is no reward model: it has no {HEADS}. Train one with the recipe reward."
+        raise TrainingError("adapter_missing", message)
+    policy = load_base(base.path, precision)
+    if adapter_shapes(folder):
+        fits(policy, base)
+        policy = _attached(policy, folder)
+    found = load_file(folder / HEADS)["heads"]
+    about = json.loads((folder / ABOUT).read_text())
+    if found.shape[1] != policy.config.hidden_size:
+        message = f"The heads of {folder} were made for a base of width {found.shape[1]}; {base.path} is another."
+        raise TrainingError("adapter_mismatch", message)
+    model = RewardModel(policy, len(found))
+    model.heads.data.copy_(found)
+    model.temperature = float(about.get("temperature", 1.0))
+    return model.eval()
+
+
+def _attached(policy, folder: Path):
+    """The LoRA part of a reward adapter on a causal model: its head is ours, not PEFT's."""
+    from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
+    from safetensors.torch import load_file
+
+    config = LoraConfig.from_pretrained(folder)
+    config.task_type, config.modules_to_save, config.inference_mode = "CAUSAL_LM", None, True
+    model = get_peft_model(policy, config, autocast_adapter_dtype=False)
+    weights = load_file(folder / "adapter_model.safetensors")
+    set_peft_model_state_dict(model, {name: weight for name, weight in weights.items() if name != SCORE})
+    return model
+
+
+# --- What the numbers are worth -----------------------------------------------------------------------------------
+
+
+def temperature_of(margins: Sequence[float]) -> float:
+    """T that makes σ(margin / T) likeliest for pairs whose chosen answer has this margin over the rejected one.
+
+    Platt scaling without an intercept (Guo et al. 2017, arXiv 1706.04599). Between 0.05 and 20 in units of the margins'
+    mean size; 1 where there is nothing to learn from.
+    """
+    values = torch.tensor(margins, dtype=torch.float64)
+    size = values.abs().mean().item() if len(values) else 0.0
+    if size == 0:
+        return 1.0
+    candidates = size * torch.logspace(-1.3, 1.3, 261, dtype=torch.float64)
+    losses = torch.stack([nn.functional.softplus(-values / candidate).mean() for candidate in candidates])
+    return float(candidates[int(losses.argmin())])
+
+
+def reliability(margins: Sequence[float], temperature: float, bins: int = 5) -> list[dict]:
+    """Said and seen: pairs in equal parts by how sure the model is, {confidence, accuracy, n}, the least sure first.
+
+    confidence: mean of σ(|margin| / T); accuracy: how often the preferred answer was the chosen one, a tie being half.
+    """
+    values = torch.tensor(margins, dtype=torch.float64)
+    order = values.abs().argsort()
+    found = []
+    for part in torch.tensor_split(order, min(bins, len(values))):
+        chosen = values[part]
+        right = (chosen > 0).double() + (chosen == 0).double() / 2
+        sure = torch.sigmoid(chosen.abs() / temperature)
+        found.append({"confidence": sure.mean().item(), "accuracy": right.mean().item(), "n": len(part)})
+    return found
