@@ -3,7 +3,8 @@
 The ORM takes longer to write a small query than the database to answer it.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 
 from django.db import connection
 from django.db.models import BigAutoField, Expression, Field, Model, QuerySet
@@ -92,3 +93,40 @@ def _instance_maker(compiler: SQLCompiler) -> Callable[[list], Model]:
         return made
 
     return instance
+
+
+# --- Writing --------------------------------------------------------------------------------------------------------
+
+ROWS = 100  # a statement
+
+
+def insert(rows: Sequence[Model], *, or_ignore: bool = False, returning: str = "id") -> list:
+    """INSERT new rows of one model; returns what the database answers for `returning`, a field's name.
+
+    or_ignore: those that a unique constraint refuses are left out, of what is returned too. Else, rows get their ids.
+    """
+    found = []
+    for start in range(0, len(rows), ROWS):
+        part = rows[start : start + ROWS]
+        sql, fields, answered = _insert_sql(type(part[0]), len(part), or_ignore, returning, connection.vendor)
+        values = [field.get_db_prep_save(field.pre_save(row, True), connection) for row in part for field in fields]
+        with connection.cursor() as cursor:
+            cursor.execute(sql, values)
+            found += [answered.to_python(value) for (value,) in cursor.fetchall()]
+    if returning == "id" and len(found) == len(rows):
+        for row, pk in zip(rows, found):
+            row.pk, row._state.adding, row._state.db = pk, False, connection.alias
+    return found
+
+
+@cache
+def _insert_sql(model: type[Model], count: int, or_ignore: bool, returning: str, vendor: str) -> tuple:
+    fields = [field for field in model._meta.concrete_fields if not field.primary_key]
+    quote = connection.ops.quote_name
+    place = f"({', '.join(['%s'] * len(fields))})"
+    sql = (
+        f"INSERT INTO {quote(model._meta.db_table)} ({', '.join(quote(field.column) for field in fields)}) "
+        f"VALUES {', '.join([place] * count)}{' ON CONFLICT DO NOTHING' if or_ignore else ''} "
+        f"RETURNING {quote(model._meta.get_field(returning).column)}"
+    )
+    return sql, fields, model._meta.get_field(returning)

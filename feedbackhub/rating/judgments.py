@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Q, UUIDField
 from django.utils import timezone
 
 from feedbackhub.accounts.models import User
 from feedbackhub.catalog.generations import chat
 from feedbackhub.catalog.models import Output, Prompt
-from feedbackhub.core.compiled import Compiled, Given
+from feedbackhub.core.compiled import Compiled, Given, insert
 from feedbackhub.core.errors import DomainError, NotFound
 from feedbackhub.core.live import publish
 from feedbackhub.tracing.feedback import FeedbackRun
@@ -67,7 +67,7 @@ def _store(rater: User, task: Task, said: Said, digest: str) -> tuple[Judgment, 
     """(the judgment as it is stored now, what it adds to the tallies)"""
     replaced = _replaced(rater, task, said.supersedes) if said.supersedes else None
     counted = replaced.counted if replaced else _assignment_take(rater, task)
-    judgment = Judgment.objects.create(
+    judgment = Judgment(
         project=task.project,
         kind=task.kind,
         source=Judgment.Source.SIMULATED if rater.is_simulated else Judgment.Source.RATER,
@@ -87,8 +87,9 @@ def _store(rater: User, task: Task, said: Said, digest: str) -> tuple[Judgment, 
         supersedes=replaced,
         occurred_at=timezone.now(),
     )
-    outputs = {output.pk: output for output in OUTPUTS(task=task.pk)}
-    items = JudgmentItem.objects.bulk_create(_items(judgment, said, outputs))
+    insert([judgment])
+    items = _items(judgment, said, {output.pk: output for output in OUTPUTS(task=task.pk)})
+    insert(items)
     counts = Counts()
     if counted:
         runs = [_run(item, task.prompt) for item in items]
@@ -121,6 +122,12 @@ def _replaced(rater: User, task: Task, pk: int) -> Judgment:
     return found
 
 
+LEASED_DONE = """
+UPDATE rating_assignment SET state = 'done', lease_expires_at = NULL
+WHERE task_id = %s AND rater_id = %s AND state = 'leased'
+"""
+
+
 def _assignment_take(rater: User, task: Task) -> bool:
     """Mark an assignment of the task as judged by this rater; False when none is theirs or left.
 
@@ -129,9 +136,10 @@ def _assignment_take(rater: User, task: Task) -> bool:
     """
     now = timezone.now()
     # Leased, expired or not: what a rater most often sends.
-    held = Assignment.objects.filter(task=task, rater=rater, state=State.LEASED)
-    if held.update(state=State.DONE, lease_expires_at=None):
-        return True
+    with connection.cursor() as cursor:
+        cursor.execute(LEASED_DONE, [task.pk, rater.pk])
+        if cursor.rowcount:
+            return True
     mine = Assignment.objects.select_for_update().filter(task=task, rater=rater).first()
     if mine is None:
         free = Q(state=State.OPEN) | Q(state=State.LEASED, lease_expires_at__lte=now)

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from feedbackhub.accounts.models import User
 from feedbackhub.catalog.models import Output
-from feedbackhub.core.compiled import Compiled, Given
+from feedbackhub.core.compiled import Compiled, Given, insert
 from feedbackhub.core.errors import DomainError
 from feedbackhub.projects.models import Project, TaskKind
 
@@ -121,8 +121,7 @@ def _lease_of(assignment: Assignment, shown: list[int] | None = None) -> Lease:
     task = TASK.first(task=assignment.task_id)
     outputs = {output.pk: output for output in OUTPUTS(task=task.pk)}
     if shown is None:
-        served = SERVING.first(task=task.pk, rater=assignment.rater_id)
-        shown = served.shown if served else _serve(assignment, list(outputs))
+        shown = _served(assignment, list(outputs))
     return Lease(assignment, task, [outputs[pk] for pk in shown])
 
 
@@ -131,6 +130,22 @@ SERVING = Compiled(lambda: Serving.objects.filter(task=Given("task"), rater=Give
 OUTPUTS = Compiled(
     lambda: Output.objects.select_related("model").filter(task_outputs__task=Given("task")).order_by("pk")
 )
+
+
+def _served(assignment: Assignment, outputs: list[int]) -> list[int]:
+    """The outputs in this rater's order: drawn now, unless they have been served the task before."""
+    shown = list(outputs)
+    _random.shuffle(shown)
+    serving = Serving(
+        project_id=assignment.project_id,
+        task_id=assignment.task_id,
+        rater_id=assignment.rater_id,
+        shown=shown,
+        served_at=assignment.leased_at,
+    )
+    if insert([serving], or_ignore=True):
+        return shown
+    return SERVING.first(task=assignment.task_id, rater=assignment.rater_id).shown
 
 
 # --- Leasing ------------------------------------------------------------------------------------------------------
@@ -209,20 +224,6 @@ LATEST = Compiled(
         .values_list("task_id", "task__priority")[:1]
     )
 )
-
-
-def _serve(assignment: Assignment, outputs: list[int]) -> list[int]:
-    """The outputs in an order drawn for this rater."""
-    shown = list(outputs)
-    _random.shuffle(shown)
-    Serving.objects.create(
-        project_id=assignment.project_id,
-        task_id=assignment.task_id,
-        rater_id=assignment.rater_id,
-        shown=shown,
-        served_at=assignment.leased_at,
-    )
-    return shown
 
 
 # --- Giving back --------------------------------------------------------------------------------------------------
