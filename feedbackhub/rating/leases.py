@@ -187,13 +187,23 @@ def _take_first(line: str, given: dict[str, int], now: datetime) -> Assignment |
     return assignment
 
 
+class ExistsEach(Exists):
+    """EXISTS, asked of each row in its turn.
+
+    Of a plain one PostgreSQL makes a join with all that a rater has judged, and walks through it for one row (100,000
+    judgments: 30 ms). What has an OFFSET it leaves as it is.
+    """
+
+    template = "EXISTS(%(subquery)s OFFSET 0)"
+
+
 def open_to(project: Project | Given, rater: User | Given) -> QuerySet[Assignment]:
     """Open assignments of tasks that this rater neither has, judged nor skipped, first in line first."""
     same = {"task": OuterRef("task"), "rater": rater}
     return Assignment.objects.filter(
-        ~Exists(Assignment.objects.filter(**same)),
-        ~Exists(Skip.objects.filter(**same)),
-        ~Exists(Judgment.objects.filter(**same, counted=False)),
+        ~ExistsEach(Assignment.objects.filter(**same)),
+        ~ExistsEach(Skip.objects.filter(**same)),
+        ~ExistsEach(Judgment.objects.filter(**same, counted=False)),
         project=project,
         state=State.OPEN,
     ).order_by("-priority", "task_id")

@@ -257,6 +257,8 @@ def web_command(host: str, port: int) -> list[str]:
     return [
         *(sys.executable, "-m", "uvicorn", "feedbackhub.asgi:application", "--host", host, "--port", str(port)),
         *("--lifespan", "off", "--log-level", "warning", "--no-server-header", "--timeout-graceful-shutdown", "5"),
+        # Longer than most people think about a vote: the next one finds its connection open.
+        *("--timeout-keep-alive", "75"),
     ]
 
 
