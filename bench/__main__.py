@@ -26,7 +26,7 @@ DATABASES = {
     "leaderboard": ("sqlite",),
     "imports": ("sqlite",),
     "active": ("sqlite",),
-    "peers": ("sqlite",),
+    "peers": ("postgresql",),
 }
 OPTIONAL = {"peers"}  # installs Label Studio and Potato, a gigabyte
 RESULTS = Path(__file__).parent / "results"
@@ -77,6 +77,7 @@ def _benchmark(name: str, quick: bool) -> bool:
             environment["REDIS_URL"] = stack.enter_context(valkey(home / "valkey"))
             if database == "postgresql":
                 environment["DATABASE_URL"] = stack.enter_context(postgresql(home / "postgresql"))
+            environment["BENCH_PEERS"] = str(Path(os.environ.get("FEEDBACKHUB_HOME", "var")).resolve() / "peers")
             if quick:
                 environment["BENCH_QUICK"] = "1"
             command = [sys.executable, "-m", "bench", name, "--here", str(home / "rows.json")]

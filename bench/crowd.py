@@ -15,7 +15,7 @@ from django.db.models import Count, F, Q
 
 from .cast import admin, rater, tasks_make, vote
 from .load import Browser, Took
-from .servers import feedbackhub
+from .servers import feedbackhub, free_port
 
 QUICK = "BENCH_QUICK" in os.environ
 DRAINING = {"raters": 8, "tasks": 1_000}
@@ -27,7 +27,8 @@ P95_MS_AT_MOST = 250
 
 
 def run() -> list[dict]:
-    with feedbackhub() as port:
+    port = free_port()
+    with feedbackhub(port):
         rows = [drain(port), crowd(port)]
     if not QUICK:
         assert rows[0]["votes_a_second"] >= VOTES_A_SECOND_AT_LEAST, rows[0]
@@ -41,8 +42,10 @@ def drain(port: int) -> dict:
 
     async def rate(browser: Browser) -> None:
         task = await _first_task(browser, project)
+        took.begin()
         while task:
             task = await _judge(browser, task, took, acknowledged)
+        took.end()
 
     _together(rate, browsers)
     figures = took.figures()
@@ -59,9 +62,11 @@ def crowd(port: int) -> dict:
     async def rate(browser: Browser) -> None:
         await asyncio.sleep(random.uniform(0, THINK_SECONDS))  # nobody begins at the same moment
         task = await _first_task(browser, project)
+        took.begin()
         while time.perf_counter() < end:
             await asyncio.sleep(THINK_SECONDS)
             task = await _judge(browser, task, took, acknowledged)
+        took.end()
 
     _together(rate, browsers)
     figures = took.figures()
@@ -92,19 +97,20 @@ def _together(rate, browsers: list[Browser]) -> None:
 
 
 async def _first_task(browser: Browser, project) -> dict:
-    status, task = await browser.send("POST", f"/api/v1/projects/{project.slug}/tasks/next/")
-    assert status == 200, (status, task)
-    return task
+    answer = await browser.send("POST", f"/api/v1/projects/{project.slug}/tasks/next/")
+    assert answer.status == 200, answer
+    return answer.json()
 
 
 async def _judge(browser: Browser, task: dict, took: Took, acknowledged: list) -> dict | None:
     body = vote(task)
     with took.clock():
-        status, answer = await browser.send("POST", f"/api/v1/tasks/{task['id']}/judgments/?next=1", body)
-    assert status == 201, (status, answer)
-    assert answer["counted"], answer
-    acknowledged.append((answer["id"], body["key"], task["id"]))
-    return answer["next_task"]
+        answer = await browser.send("POST", f"/api/v1/tasks/{task['id']}/judgments/?next=1", body)
+    assert answer.status == 201, answer
+    said = answer.json()
+    assert said["counted"], answer
+    acknowledged.append((said["id"], body["key"], task["id"]))
+    return said["next_task"]
 
 
 def _check(project, acknowledged: list[tuple[int, str, int]]) -> None:

@@ -15,9 +15,12 @@ from tests.ports import free_port
 
 
 @contextmanager
-def running(command: list[str], **options) -> Iterator[subprocess.Popen]:
-    process = subprocess.Popen(command, **options)
+def running(command: list, *, ready: str = "", **options) -> Iterator[subprocess.Popen]:
+    """A process, from when the address `ready` answers."""
+    process = subprocess.Popen(list(map(str, command)), **options)
     try:
+        if ready:
+            answers(ready, process)
         yield process
     finally:
         process.terminate()
@@ -44,15 +47,12 @@ def postgresql(folder: Path) -> AbstractContextManager[str]:
     return postgres.running(folder, free_port(), fsync=True)
 
 
-@contextmanager
-def feedbackhub() -> Iterator[int]:
-    """The site on this home and database, served as `manage.py up` serves it; its port."""
+def feedbackhub(port: int) -> AbstractContextManager:
+    """The site on this home and database, served as `manage.py up` serves it."""
     from feedbackhub.core.management.commands.up import web_command
 
-    port = free_port()
-    with running(web_command("127.0.0.1", port), env=dict(os.environ)) as process:
-        answers(f"http://127.0.0.1:{port}/healthz", process)
-        yield port
+    command = web_command("127.0.0.1", port)
+    return running(command, ready=f"http://127.0.0.1:{port}/healthz", env=dict(os.environ))
 
 
 def answers(url: str, process: subprocess.Popen, seconds: float = 120) -> None:

@@ -112,6 +112,7 @@ TEMPLATES = [
 # other instead of failing half-way with "database is locked"; synchronous=FULL keeps a committed vote over a power cut.
 DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{FEEDBACKHUB_HOME / 'feedbackhub.sqlite3'}")}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    DATABASES["default"]["ENGINE"] = "feedbackhub.core.sqlite"
     # A file in tests too: only there do several connections meet as they do in production.
     DATABASES["default"]["TEST"] = {"NAME": str(FEEDBACKHUB_HOME / "test.sqlite3")}
     DATABASES["default"]["OPTIONS"] = {

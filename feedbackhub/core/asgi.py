@@ -6,6 +6,7 @@ threads once, and finds its connection, with the statements that PostgreSQL has 
 """
 
 import asyncio
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO
@@ -17,6 +18,9 @@ from django.core.handlers.asgi import ASGIHandler
 from django.http import HttpRequest, HttpResponse
 
 THREADS = 32
+# How long one thread may keep the others from running. Whoever waits for a database gives way at each statement, and
+# would at Python's 5 ms wait long for their next turn, with rows locked.
+SWITCH_SECONDS = 0.0005
 
 
 class BodyRead:
@@ -62,4 +66,5 @@ class ThreadsHandler(ASGIHandler):
 
 def application() -> ThreadsHandler:
     django.setup(set_prefix=False)
+    sys.setswitchinterval(SWITCH_SECONDS)
     return ThreadsHandler()
