@@ -105,7 +105,7 @@ class TaskEndpoint(Endpoint):
     """An endpoint of one task of a project that the caller rates in."""
 
     def task(self, request: Request, pk: int) -> Task:
-        task = Task.objects.select_related("project", "prompt").filter(pk=pk).first()
+        task = selectors.task_by_id(pk)
         if task is None:
             raise NotFound(f"There is no task {pk} that you may rate.")
         require(request.user, task.project, RATE)
@@ -128,12 +128,12 @@ class Judgments(TaskEndpoint):
         responses={200: dict, 201: dict},
     )
     def post(self, request: Request, pk: int) -> Response:
-        task = self.task(request, pk)
-        recorded = services.judgment_record(rater=request.user, task=task, payload=request.data)
+        given = {"rater": request.user, "task": self.task(request, pk), "payload": request.data}
+        and_next = request.query_params.get("next") == "1"
+        recorded = services.judgment_record(**given, and_next=and_next)
         answer = {"id": recorded.judgment.pk, "counted": recorded.judgment.counted}
-        if request.query_params.get("next") == "1":
-            lease = services.task_next(project=task.project, rater=request.user, has_judged=True)
-            answer["next_task"] = lease_shown(lease)
+        if and_next:
+            answer["next_task"] = lease_shown(recorded.next)
         return Response(answer, status=201 if recorded.created else 200)
 
 

@@ -6,6 +6,7 @@ A project that is not yours is said not to exist (404); a project that is yours 
 from django.db.models import QuerySet
 
 from feedbackhub.accounts.models import User
+from feedbackhub.core.compiled import Compiled, Given
 from feedbackhub.core.errors import Forbidden, NotFound
 
 from .models import Membership, Project, Role
@@ -16,11 +17,14 @@ ADMINISTER = frozenset({Role.ADMIN})
 ANY = frozenset(Role)
 
 
+ROLES = Compiled(lambda: Membership.objects.filter(project=Given("project"), user=Given("user")).values_list("role"))
+
+
 def roles_of(user: User, project: Project) -> frozenset[str]:
     """The roles of `user` in `project`; a superuser is admin everywhere."""
     if not user.is_authenticated:
         return frozenset()
-    roles = set(Membership.objects.filter(project=project, user_id=user.pk).values_list("role", flat=True))
+    roles = {role for (role,) in ROLES(project=project.pk, user=user.pk)}
     if user.is_superuser:
         roles.add(Role.ADMIN)
     return frozenset(roles)

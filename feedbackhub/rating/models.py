@@ -256,6 +256,7 @@ class Judgment(models.Model):
         indexes = [
             models.Index(fields=["project", "occurred_at", "id"], name="judgments_in_order"),
             models.Index(fields=["rater", "-id"], name="judgments_of_a_rater"),
+            models.Index(fields=["task", "rater"], condition=models.Q(counted=False), name="judgments_not_counted"),
         ]
 
     def __str__(self) -> str:

@@ -11,7 +11,7 @@ from feedbackhub.catalog.models import ModelVersion
 from feedbackhub.projects.models import Project, TaskKind
 from feedbackhub.stats import agreement as statistics
 
-from .leases import open_for
+from .leases import TASK, open_for
 from .models import Assignment, Judgment, JudgmentItem, PairTally, RankingTally, Task
 from .tally import COMPARED, OUTCOMES
 
@@ -23,6 +23,11 @@ JUDGED_BY_SOMEBODY = (Judgment.Source.RATER, Judgment.Source.SIMULATED, Judgment
 def judgments_in_force(project: Project) -> QuerySet[Judgment]:
     """Judgments that count: not withdrawn, superseded by none."""
     return Judgment.objects.in_force().filter(project=project)
+
+
+def task_by_id(pk: int) -> Task | None:
+    """With its project and prompt."""
+    return TASK.first(task=pk)
 
 
 def tallies(project: Project, *, category: str | None = None, sources: Iterable[str] | None = None) -> QuerySet:

@@ -89,13 +89,17 @@ def ahead(request: HttpRequest) -> HttpResponse:
 @_refusals_said
 def judge(request: HttpRequest, pk: int) -> HttpResponse:
     task = _task(request, pk)
-    judgment = services.judgment_record(rater=request.user, task=task, payload=payload_of(request.POST, task)).judgment
+    given = {"rater": request.user, "task": task, "payload": payload_of(request.POST, task)}
+    and_next, after = _wanted(request)
+    recorded = services.judgment_record(**given, and_next=and_next, after=after)
+    judgment = recorded.judgment
     if judgment.supersedes_id and not request.htmx:
         messages.success(request, "Changed. Only what you say now counts.")
         return redirect("rating:history", request.project.slug)
     undo = reverse("rating:undo", args=[request.project.slug, judgment.pk])
     said = "Saved." if judgment.counted else "Kept as history: by the time it came, the task had all its judgments."
-    return _next(request, {"judgment": judgment.pk, "counted": judgment.counted, "undo_url": undo}, said)
+    done = {"judgment": judgment.pk, "counted": judgment.counted, "undo_url": undo}
+    return _answer(request, recorded.next, done) if and_next else _next(request, done, said)
 
 
 @require_POST
@@ -126,8 +130,8 @@ def undo(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _task(request: HttpRequest, pk: int) -> Task:
-    task = Task.objects.select_related("project", "prompt").filter(pk=pk, project=request.project).first()
-    if task is None:
+    task = selectors.task_by_id(pk)
+    if task is None or task.project != request.project:
         raise NotFound(f"There is no task {pk} in this project.")
     return task
 
@@ -138,12 +142,18 @@ def _next(request: HttpRequest, done: dict | None, said: str) -> HttpResponse:
         if said:
             messages.success(request, said)
         return redirect("rating:next", request.project.slug)
-    then = request.GET.get("then", "")
-    if then == NOTHING:
+    wanted, after = _wanted(request)
+    if not wanted:
         return _answer(request, None, done, status=204)
-    after = int(then) if then.isdecimal() and len(then) < 19 else None
     lease = services.task_next(project=request.project, rater=request.user, after=after)
     return _answer(request, lease, done)
+
+
+def _wanted(request: HttpRequest) -> tuple[bool, int | None]:
+    """(Whether a script wants the next task with the answer, the one that it has at hand)"""
+    then = request.GET.get("then", "")
+    after = int(then) if then.isdecimal() and len(then) < 19 else None
+    return bool(request.htmx) and then != NOTHING, after
 
 
 def _answer(request: HttpRequest, lease: services.Lease | None, done: dict | None, status: int = 200) -> HttpResponse:
