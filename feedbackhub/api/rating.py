@@ -6,7 +6,7 @@ from rest_framework.response import Response
 from feedbackhub.catalog.content import text_of
 from feedbackhub.catalog.services import model_by_name
 from feedbackhub.core.errors import NotFound
-from feedbackhub.projects.access import ADMINISTER, RATE, READ_REPORTS, require, roles_of
+from feedbackhub.projects.access import ADMINISTER, OWN_WORK, RATE, READ_REPORTS, require, roles_of
 from feedbackhub.projects.models import Role, TaskKind
 from feedbackhub.rating import selectors, services
 from feedbackhub.rating.models import Judgment, Task
@@ -108,7 +108,7 @@ class TaskEndpoint(Endpoint):
         task = selectors.task_by_id(pk)
         if task is None:
             raise NotFound(f"There is no task {pk} that you may rate.")
-        require(request.user, task.project, RATE)
+        require(request.user, task.project, OWN_WORK)
         return task
 
 
@@ -157,7 +157,7 @@ class Undo(Endpoint):
         judgment = Judgment.objects.select_related("project").filter(pk=pk, rater=request.user).first()
         if judgment is None:
             raise NotFound(f"There is no judgment {pk} of yours.")
-        require(request.user, judgment.project, RATE)
+        require(request.user, judgment.project, OWN_WORK)
         services.judgment_undo(rater=request.user, judgment=judgment)
         return Response({"id": pk, "task": judgment.task_id, "undone": True})
 
@@ -165,7 +165,7 @@ class Undo(Endpoint):
 class History(Endpoint):
     @extend_schema(summary="Your own judgments, latest first", responses=dict)
     def get(self, request: Request, slug: str) -> Response:
-        project = self.project(request, slug, RATE)
+        project = self.project(request, slug, OWN_WORK)
         return page(request, selectors.history(project=project, rater=request.user), judgment_shown)
 
 

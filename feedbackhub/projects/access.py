@@ -4,6 +4,7 @@ A project that is not yours is said not to exist (404); a project that is yours 
 """
 
 from django.db.models import QuerySet
+from django.utils.translation import gettext
 
 from feedbackhub.accounts.models import User
 from feedbackhub.core.compiled import Compiled, Given
@@ -11,20 +12,28 @@ from feedbackhub.core.errors import Forbidden, NotFound
 
 from .models import Membership, Project, Role
 
+SUSPENDED = "suspended"  # a rater who gets no new tasks here, and keeps what they have said
+
 RATE = frozenset({Role.RATER, Role.ADMIN})
+OWN_WORK = RATE | {SUSPENDED}
 READ_REPORTS = frozenset({Role.STAKEHOLDER, Role.ADMIN})
 ADMINISTER = frozenset({Role.ADMIN})
-ANY = frozenset(Role)
+ANY = frozenset(Role) | {SUSPENDED}
 
 
-ROLES = Compiled(lambda: Membership.objects.filter(project=Given("project"), user=Given("user")).values_list("role"))
+ROLES = Compiled(
+    lambda: Membership.objects.filter(project=Given("project"), user=Given("user")).values_list(
+        "role", "suspended_because"
+    )
+)
 
 
 def roles_of(user: User, project: Project) -> frozenset[str]:
-    """The roles of `user` in `project`; a superuser is admin everywhere."""
+    """The roles of `user` in `project`; a superuser is admin everywhere, a suspended rater is SUSPENDED."""
     if not user.is_authenticated:
         return frozenset()
-    roles = {role for (role,) in ROLES(project=project.pk, user=user.pk)}
+    found = ROLES(project=project.pk, user=user.pk)
+    roles = {SUSPENDED if because and role == Role.RATER else role for role, because in found}
     if user.is_superuser:
         roles.add(Role.ADMIN)
     return frozenset(roles)
@@ -38,10 +47,23 @@ def require(user: User, project: Project, allowed: frozenset[str]) -> frozenset[
     roles = roles_of(user, project)
     if not roles:
         raise NotFound(f'There is no project "{project.slug}" that you belong to.')
+    if not roles & allowed and SUSPENDED in roles and Role.RATER in allowed:
+        raise Forbidden(suspension(user, project), code="suspended")
     if not roles & allowed:
         wanted = " or ".join(sorted(allowed))
         raise Forbidden(f'In "{project.slug}" this needs the role {wanted}; yours is {" and ".join(sorted(roles))}.')
     return roles
+
+
+def suspension(user: User, project: Project) -> str:
+    """What a suspended rater is told."""
+    mine = Membership.objects.filter(project=project, user=user, role=Role.RATER)
+    because = mine.values_list("suspended_because", flat=True).first() or ""
+    said = gettext("An admin has paused your rating in “%(project)s”: %(because)s") % {
+        "project": project.name,
+        "because": because,
+    }
+    return said + " " + gettext("You get no new tasks here; what you have said stays. Ask an admin if this is wrong.")
 
 
 def project_for(user: User, slug: str, allowed: frozenset[str]) -> tuple[Project, frozenset[str]]:

@@ -6,14 +6,14 @@ from functools import wraps
 from django.http import HttpRequest, HttpResponse
 from django.urls import NoReverseMatch, reverse
 
-from .access import ADMINISTER, RATE, READ_REPORTS, project_for
+from .access import ADMINISTER, ANY, OWN_WORK, READ_REPORTS, project_for
 
 # Label, URL name, who sees it. The order is the loop's.
 NAVIGATION = [
-    ("Overview", "overview:project", frozenset({"rater", "admin", "stakeholder"})),
-    ("Rate", "rating:next", RATE),
-    ("History", "rating:history", RATE),
-    ("My work", "overview:rater", RATE),
+    ("Overview", "overview:project", ANY),
+    ("Rate", "rating:next", OWN_WORK),
+    ("History", "rating:history", OWN_WORK),
+    ("My work", "overview:rater", OWN_WORK),
     ("Tasks", "rating:tasks", ADMINISTER),
     ("Live", "rating:live", ADMINISTER),
     ("Quality", "rating:quality", ADMINISTER),

@@ -19,7 +19,7 @@ from feedbackhub.accounts.models import User
 from feedbackhub.catalog.models import Output
 from feedbackhub.core.compiled import Compiled, Given, insert
 from feedbackhub.core.errors import DomainError
-from feedbackhub.projects.models import Membership, Project, TaskKind
+from feedbackhub.projects.models import Membership, Project, Role, TaskKind
 
 from .checks import check_drawn, check_lease
 from .models import Assignment, Judgment, Serving, Skip, Task, TaskOutput
@@ -232,13 +232,18 @@ def open_for(project: Project, rater: User) -> QuerySet[Assignment]:
 
 
 def open_to(project: Project | Given, rater: User | Given) -> QuerySet[Assignment]:
-    """Open assignments, of all groups, of tasks that this rater neither has, judged nor skipped, in their order."""
+    """Open assignments, of all groups, of tasks that this rater neither has, judged nor skipped, in their order.
+
+    A rater who is suspended has none.
+    """
     same = {"task": OuterRef("task"), "rater": rater}
+    suspended = Membership.objects.filter(project=project, user=rater, role=Role.RATER).exclude(suspended_because="")
     return Assignment.objects.filter(
         ~ExistsEach(Assignment.objects.filter(**same)),
         ~ExistsEach(Skip.objects.filter(**same)),
         ~ExistsEach(Judgment.objects.filter(**same, counted=False)),
         ~ExistsEach(Judgment.objects.filter(**same, voiding__isnull=False)),
+        ~Exists(suspended),
         project=project,
         state=State.OPEN,
     ).order_by("-priority", "task_id")

@@ -19,7 +19,7 @@ from feedbackhub.catalog.content import text_of
 from feedbackhub.catalog.models import Output
 from feedbackhub.core.errors import DomainError, NotFound
 from feedbackhub.core.markdown import markdown
-from feedbackhub.projects.access import ADMINISTER, RATE
+from feedbackhub.projects.access import ADMINISTER, OWN_WORK, SUSPENDED, suspension
 from feedbackhub.projects.models import Role, TaskKind
 from feedbackhub.projects.pages import project_page
 
@@ -65,7 +65,7 @@ def _refusals_said(view: Callable) -> Callable:
 
 @never_cache
 @login_required
-@project_page(RATE)
+@project_page(OWN_WORK)
 def next_task(request: HttpRequest) -> HttpResponse:
     lease = services.task_next(project=request.project, rater=request.user)
     guidelines = markdown(request.project.guidelines) if request.project.guidelines.strip() else ""
@@ -76,7 +76,7 @@ def next_task(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @login_required
-@project_page(RATE)
+@project_page(OWN_WORK)
 @_refusals_said
 def ahead(request: HttpRequest) -> HttpResponse:
     """One more task for the script to keep at hand: `?then=` names the one it shows."""
@@ -85,7 +85,7 @@ def ahead(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @login_required
-@project_page(RATE)
+@project_page(OWN_WORK)
 @_refusals_said
 def judge(request: HttpRequest, pk: int) -> HttpResponse:
     task = _task(request, pk)
@@ -104,7 +104,7 @@ def judge(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 @login_required
-@project_page(RATE)
+@project_page(OWN_WORK)
 @_refusals_said
 def skip(request: HttpRequest, pk: int) -> HttpResponse:
     services.task_skip(rater=request.user, task=_task(request, pk), reason=request.POST.get("comment", "")[:200])
@@ -113,7 +113,7 @@ def skip(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 @login_required
-@project_page(RATE)
+@project_page(OWN_WORK)
 @_refusals_said
 def undo(request: HttpRequest, pk: int) -> HttpResponse:
     judgment = (
@@ -170,6 +170,8 @@ def _answer(request: HttpRequest, lease: services.Lease | None, done: dict | Non
 
 def _shown(request: HttpRequest, lease: services.Lease | None) -> dict:
     """What the task's fragment needs. It names no model."""
+    if lease is None and SUSPENDED in request.roles:
+        return {"task": None, "suspension": suspension(request.user, request.project)}
     if lease is None:
         return {"task": None, "held_by_others": _held_by_others(request), "is_admin": Role.ADMIN in request.roles}
     return _task_shown(lease.task, lease.outputs)
@@ -222,7 +224,7 @@ def _held_by_others(request: HttpRequest) -> int:
 
 @never_cache
 @login_required
-@project_page(RATE)
+@project_page(OWN_WORK)
 def edit(request: HttpRequest, pk: int) -> HttpResponse:
     """The task of a judgment as it was shown, with what was said of it, to be judged anew."""
     mine = Judgment.objects.in_force().filter(project=request.project, rater=request.user, task__isnull=False)
@@ -247,7 +249,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @login_required
-@project_page(RATE)
+@project_page(OWN_WORK)
 def history(request: HttpRequest) -> HttpResponse:
     judgments = selectors.history(request.project, request.user)
     before = request.GET.get("before", "")

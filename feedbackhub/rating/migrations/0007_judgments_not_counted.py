@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ('catalog', '0002_outputs_of_unnamed_models'),
         ('projects', '0002_order_of_work'),
-        ('rating', '0005_checks_and_interventions'),
+        ('rating', '0006_settlements_and_decisions'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
