@@ -37,7 +37,7 @@ def judgment_record(*, rater: User, task: Task, payload: dict) -> Recorded:
     is not in force any more (409).
     """
     serving = Serving.objects.filter(task=task, rater=rater).first()
-    asked = Asked(task.kind, task.project.criteria, serving.shown if serving else [])
+    asked = Asked(task.kind, task.project.criteria, serving.shown if serving else [], lambda: _texts(serving))
     said = judgment_read(payload, asked)
     digest = payload_digest(task.pk, payload)
     with transaction.atomic():
@@ -49,6 +49,13 @@ def judgment_record(*, rater: User, task: Task, payload: dict) -> Recorded:
                 raise DomainError(message, code="key_reused", fields={"key": message}, status=409)
             return Recorded(before, created=False)
         return Recorded(_store(rater, task, said, digest), created=True)
+
+
+def _texts(serving: Serving | None) -> dict[int, str]:
+    """The stored text of each output served, in the order served."""
+    shown = serving.shown if serving else []
+    outputs = Output.objects.in_bulk(shown)
+    return {pk: outputs[pk].text for pk in shown}
 
 
 def _store(rater: User, task: Task, said: Said, digest: str) -> Judgment:
@@ -66,6 +73,7 @@ def _store(rater: User, task: Task, said: Said, digest: str) -> Judgment:
         none_acceptable=said.none_acceptable,
         strength=said.strength,
         flags=said.flags,
+        spans=said.spans,
         comment=said.comment,
         duration_ms=said.duration_ms,
         guidelines_version=task.project.guidelines_version,

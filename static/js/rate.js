@@ -1,9 +1,12 @@
 // The rating page: the verdict leaves by the outbox while the next task, fetched ahead, is there at once.
+import { startMarks } from "./rate_marks.js";
 import { Outbox, Unreached, post, refusal } from "./rate_outbox.js";
 import { startRanking } from "./rate_ranking.js";
-import { readTask } from "./rate_reading.js";
+import { readAgain, readTask } from "./rate_reading.js";
 import { startScores } from "./rate_scores.js";
 import { atWork } from "./rate_session.js";
+import { startSwipe } from "./rate_swipe.js";
+import { typeset } from "./maths.js";
 import { toast } from "./toast.js";
 
 const place = document.getElementById("rate");
@@ -36,12 +39,13 @@ function newKey() {
 function begin(node) {
   stop();
   current = node;
-  const stops = [startRanking(node), startScores(node)];
+  const stops = [startRanking(node), startScores(node), startMarks(node), startSwipe(node)];
   stop = () => stops.forEach((end) => end());
   for (const element of node.querySelectorAll("[data-key]")) element.setAttribute("aria-keyshortcuts", element.dataset.key);
   const key = node.querySelector("[name=key]");
   if (key) key.value = newKey() ?? key.value;
   readTask(node);
+  typeset(node).then(() => current === node && readAgain());
   shownAt = performance.now();
   lookedMs = 0;
   fetchAhead();
@@ -79,7 +83,10 @@ function arrive(node) {
   const there = [current, ...upcoming].some((other) => other.dataset.task === node?.dataset.task);
   if (!node || !isTask(node) || there) return;
   if (current.dataset.sent) show(node);
-  else upcoming.push(node);
+  else {
+    upcoming.push(node);
+    typeset(node); // ready when it is shown
+  }
   place.dataset.waiting = upcoming.length; // how many tasks are here already
 }
 

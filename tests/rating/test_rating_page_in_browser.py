@@ -1,77 +1,9 @@
 """The rating page in a real browser: keys, prefetch, undo, a lost connection, hostile texts."""
 
-import os
-
 import pytest
+from rating_cast import judgments, press_and_go_on, saved, task_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"), args=ARGUMENTS
-        )
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def page_of(chromium, live_server, client_of, project, settings, valkey):
-    """page_of(bob): bob's rating page; `errors` of it holds what the console said."""
-    settings.ALLOWED_HOSTS = ["*"]
-    contexts, under_way = [], {}
-
-    def open_page(user, path="", **options):
-        context = chromium.new_context(base_url=live_server.url, **options)
-        session = client_of(user).cookies["sessionid"].value
-        context.add_cookies([{"name": "sessionid", "value": session, "url": live_server.url}])
-        page = context.new_page()
-        page.errors = []
-        requests = under_way[page] = set()
-        page.on("request", lambda request: requests.add(request))
-        page.on("requestfinished", lambda request: requests.discard(request))
-        page.on("requestfailed", lambda request: requests.discard(request))
-        page.on("pageerror", lambda error: page.errors.append(str(error)))
-        page.on(
-            "dialog", lambda dialog: dialog.accept() if dialog.type == "beforeunload" else page.errors.append("dialog")
-        )
-        page.goto(f"/p/{project.slug}/rate/{path}")
-        contexts.append(context)
-        return page
-
-    yield open_page
-    # What the server is still at would meet the emptying of the tables.
-    for page, requests in under_way.items():
-        while requests:
-            page.wait_for_timeout(10)  # its events come while one waits
-    for context in contexts:
-        context.close()
-
-
-def task_of(page) -> int:
-    return int(page.locator(".rate-task").get_attribute("data-task"))
-
-
-def press_and_go_on(page, key) -> None:
-    """Press a verdict's key and wait for another task."""
-    before = page.locator(".rate-task").get_attribute("data-task")
-    page.keyboard.press(key)
-    page.wait_for_function("before => document.querySelector('.rate-task').dataset.task !== before", arg=before)
-
-
-def saved(page) -> None:
-    page.locator("#rate-state", has_text="Saved").wait_for()
-
-
-def judgments(project, **filters) -> list:
-    from feedbackhub.rating.models import Judgment
-
-    return list(Judgment.objects.filter(project=project, **filters).order_by("pk").prefetch_related("items"))
 
 
 def test_a_session_by_keyboard_alone(tasks, page_of, bob, project, leased):
