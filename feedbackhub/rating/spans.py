@@ -1,8 +1,9 @@
 """Marked spans: passages of an output, each with the reason why a rater marked it.
 
-A span is `{output, start, end, text, reason}`. `start` and `end` count characters (Unicode code points, neither bytes nor
-UTF-16 units) of the output's text as it is stored and as the API gives it, Markdown and all, from 0; `end` is the first
-that is not marked. `text` is what stands there: `text == output.text[start:end]`; where it is left out it is filled in. `reason` is one of `Judgment.SpanReason` or a short text of the rater's own.
+A span is `{output, start, end, text, reason}`. `start` and `end` count characters (Unicode code points, neither bytes
+nor UTF-16 units) of the output's text as it is stored and as the API gives it, Markdown and all, from 0; `end` is the
+first that is not marked. `text` is what stands there, `output.text[start:end]`; where it is left out it is filled in.
+`reason` is one of `Judgment.SpanReason` or a short text of the rater's own.
 """
 
 from collections.abc import Mapping

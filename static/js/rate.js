@@ -14,6 +14,7 @@ const state = document.getElementById("rate-state");
 const undoButton = document.getElementById("undo");
 const guidelines = document.getElementById("guidelines");
 const NO_MORE = "0"; // ?then=: nothing more is wanted
+const ELSEWHERE = "elsewhere"; // data-sent of a task that was judged, but not on this page
 
 let current = place.querySelector(".rate-task");
 let stop = () => {};
@@ -21,6 +22,8 @@ let shownAt = 0; // since when the task is looked at, and for how long it was be
 let lookedMs = 0;
 let upcoming = []; // tasks fetched ahead
 let fetching = false;
+const RETRY_MS = 2000; // while a task is awaited that nothing else would bring
+const tabs = new BroadcastChannel(`feedbackhub-rating-${place.dataset.rater}`); // this rater's other tabs
 const made = []; // what can be undone, latest last: {entry} until the server has answered, then {url}
 
 // --- Showing ------------------------------------------------------------------------------------------------------
@@ -73,14 +76,28 @@ async function fetchAhead() {
     if (response.ok) arrive(nodeOf(html));
   } catch (error) {
     if (!(error instanceof Unreached)) throw error; // the next verdict brings its task with it
+    if (current.dataset.sent === ELSEWHERE) setTimeout(fetchAhead, RETRY_MS);
   } finally {
     fetching = false;
   }
 }
 
+/** This task was judged in another tab, or before a reload and still waits in the outbox: it is not asked again here. */
+function leave(task) {
+  upcoming = upcoming.filter((node) => node.dataset.task !== task);
+  if (current.dataset.task !== task || current.dataset.sent) return;
+  if (upcoming.length) return void show(upcoming.shift());
+  current.dataset.sent = ELSEWHERE;
+  current.classList.add("is-sending");
+  fetchAhead();
+}
+
+tabs.addEventListener("message", ({ data }) => leave(data.judged));
+
 /** A task came ahead of its time: keep it, unless it is here already. */
 function arrive(node) {
   const there = [current, ...upcoming].some((other) => other.dataset.task === node?.dataset.task);
+  if (node && !isTask(node) && current.dataset.sent === ELSEWHERE) return void show(node); // nothing is left
   if (!node || !isTask(node) || there) return;
   if (current.dataset.sent) show(node);
   else {
@@ -103,6 +120,11 @@ const outbox = new Outbox(place.dataset.rater, {
     else if (node) arrive(node);
     if (entry.undone && record) undo(record);
   },
+  onRestore(entry) {
+    const waits = () => current.dataset.sent && !upcoming.length;
+    entry.then = () => (waits() ? current.dataset.task : NO_MORE);
+    leave(taskOf(entry.url));
+  },
   onRefusal(entry, words) {
     const index = made.findIndex((one) => one.entry === entry);
     if (index >= 0) made.splice(index, 1);
@@ -121,6 +143,9 @@ const outbox = new Outbox(place.dataset.rater, {
     if (reason === "signed-out") state.append(signInLink());
   },
 });
+
+/** The task that a judgment's address names. */
+const taskOf = (url) => /\/(\d+)\/(?:skip\/)?$/.exec(new URL(url, location).pathname)?.[1];
 
 function signInLink() {
   const link = document.createElement("a");
@@ -178,6 +203,7 @@ place.addEventListener("submit", (event) => {
   if (upcoming.length) show(upcoming.shift());
   else node.classList.add("is-sending");
   outbox.push(entry);
+  tabs.postMessage({ judged: taskOf(url) });
 });
 
 window.addEventListener("beforeunload", (event) => {
