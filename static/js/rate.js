@@ -22,6 +22,8 @@ let shownAt = 0; // since when the task is looked at, and for how long it was be
 let lookedMs = 0;
 let upcoming = []; // tasks fetched ahead
 let fetching = false;
+const judged = new Set(); // tasks that were judged or skipped, here or in another tab, whether or not the server knows it yet
+const RESTORED_WITHIN_MS = 1000;
 const RETRY_MS = 2000; // while a task is awaited that nothing else would bring
 const tabs = new BroadcastChannel(`feedbackhub-rating-${place.dataset.rater}`); // this rater's other tabs
 const made = []; // what can be undone, latest last: {entry} until the server has answered, then {url}
@@ -76,27 +78,34 @@ async function fetchAhead() {
     if (response.ok) arrive(nodeOf(html));
   } catch (error) {
     if (!(error instanceof Unreached)) throw error; // the next verdict brings its task with it
-    if (current.dataset.sent === ELSEWHERE) setTimeout(fetchAhead, RETRY_MS);
   } finally {
     fetching = false;
   }
+  if (current.dataset.sent === ELSEWHERE) setTimeout(fetchAhead, RETRY_MS); // nothing has come in its place yet
 }
 
 /** This task was judged in another tab, or before a reload and still waits in the outbox: it is not asked again here. */
 function leave(task) {
+  judged.add(task);
   upcoming = upcoming.filter((node) => node.dataset.task !== task);
   if (current.dataset.task !== task || current.dataset.sent) return;
-  if (upcoming.length) return void show(upcoming.shift());
+  if (upcoming.length) show(upcoming.shift());
+  else awaitNext();
+}
+
+/** What is shown is done, and nothing is here to follow it. */
+function awaitNext() {
   current.dataset.sent = ELSEWHERE;
   current.classList.add("is-sending");
   fetchAhead();
 }
 
-tabs.addEventListener("message", ({ data }) => leave(data.judged));
+tabs.addEventListener("message", ({ data }) => (data.judged ? leave(data.judged) : judged.delete(data.back)));
 
 /** A task came ahead of its time: keep it, unless it is here already. */
 function arrive(node) {
   const there = [current, ...upcoming].some((other) => other.dataset.task === node?.dataset.task);
+  if (judged.has(node?.dataset.task)) return; // it was asked for before it was judged
   if (node && !isTask(node) && current.dataset.sent === ELSEWHERE) return void show(node); // nothing is left
   if (!node || !isTask(node) || there) return;
   if (current.dataset.sent) show(node);
@@ -116,7 +125,9 @@ const outbox = new Outbox(place.dataset.rater, {
     if (entry.earlier) toast("A judgment from before was saved.", { level: "success" });
     else tell(entry, done);
     const node = html ? nodeOf(html) : null;
-    if (current === entry.node && current.dataset.sent) show(node ?? current);
+    const isAwaited = current === entry.node && current.dataset.sent;
+    if (isAwaited && (!node || judged.has(node.dataset.task))) awaitNext();
+    else if (isAwaited) show(node);
     else if (node) arrive(node);
     if (entry.undone && record) undo(record);
   },
@@ -175,6 +186,8 @@ function count(done) {
 }
 
 function putBack(node) {
+  judged.delete(node.dataset.task);
+  tabs.postMessage({ back: node.dataset.task });
   if (current !== node && isTask(current) && !current.dataset.sent) upcoming.unshift(current);
   upcoming = upcoming.filter((other) => other !== node);
   show(node);
@@ -184,7 +197,7 @@ place.addEventListener("submit", (event) => {
   event.preventDefault();
   const form = event.target;
   const node = form.closest(".rate-task");
-  if (node.dataset.sent) return; // the second click of a double click
+  if (node.dataset.sent || place.dataset.begun === undefined) return; // the second click of a double click
   closeToast();
   const skips = event.submitter?.hasAttribute("formaction");
   form.elements.duration_ms.value = Math.round(lookedMs + performance.now() - shownAt);
@@ -203,7 +216,8 @@ place.addEventListener("submit", (event) => {
   if (upcoming.length) show(upcoming.shift());
   else node.classList.add("is-sending");
   outbox.push(entry);
-  tabs.postMessage({ judged: taskOf(url) });
+  judged.add(node.dataset.task);
+  tabs.postMessage({ judged: node.dataset.task });
 });
 
 window.addEventListener("beforeunload", (event) => {
@@ -257,5 +271,7 @@ place.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && event.target.matches("textarea, input")) current.querySelector("#question").focus();
 });
 
+// First what an earlier page could not send: its task is not asked again. A browser whose store hangs waits no longer.
+await Promise.race([outbox.restore(), new Promise((resolve) => setTimeout(resolve, RESTORED_WITHIN_MS))]);
+place.dataset.begun = "";
 if (current) begin(current);
-outbox.restore();

@@ -1,7 +1,7 @@
 // Judgments on their way to the server, one after the other, each kept (in this browser) until the server has answered.
 // What was tried once is tried again with the same key until there is an answer: the server makes one judgment of it.
 
-const PAUSES_MS = [1000, 2000, 4000, 8000, 15000];
+const PAUSES_MS = [300, 1000, 2000, 4000, 8000, 15000];
 
 // --- Kept in the browser: IndexedDB, table "unsent" {id, rater, url, body} ----------------------------------------------
 
