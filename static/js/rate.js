@@ -24,6 +24,8 @@ let upcoming = []; // tasks fetched ahead
 let fetching = false;
 const judged = new Set(); // tasks that were judged or skipped, here or in another tab, whether or not the server knows it yet
 const RESTORED_WITHIN_MS = 1000;
+const ACKNOWLEDGED = `feedbackhub-judged-${place.dataset.rater}`;
+const RECENT_AT_MOST = 20;
 const RETRY_MS = 2000; // while a task is awaited that nothing else would bring
 const tabs = new BroadcastChannel(`feedbackhub-rating-${place.dataset.rater}`); // this rater's other tabs
 const made = []; // what can be undone, latest last: {entry} until the server has answered, then {url}
@@ -93,6 +95,23 @@ function leave(task) {
   else awaitNext();
 }
 
+/** The server acknowledged a task's judgment: a page that was asked for before now may still show the task. */
+function acknowledged(task) {
+  try {
+    localStorage.setItem(ACKNOWLEDGED, JSON.stringify([...recent(), [task, Date.now()]].slice(-RECENT_AT_MOST)));
+  } catch {
+    // only this page knows
+  }
+}
+
+function recent() {
+  try {
+    return JSON.parse(localStorage.getItem(ACKNOWLEDGED)) ?? [];
+  } catch {
+    return [];
+  }
+}
+
 /** What is shown is done, and nothing is here to follow it. */
 function awaitNext() {
   current.dataset.sent = ELSEWHERE;
@@ -119,6 +138,7 @@ function arrive(node) {
 // --- Sending --------------------------------------------------------------------------------------------------------
 const outbox = new Outbox(place.dataset.rater, {
   onAnswer(entry, { html, done }) {
+    acknowledged(taskOf(entry.url));
     count(done);
     const record = made.find((one) => one.entry === entry);
     if (done.undo_url && record) Object.assign(record, { entry: null, url: done.undo_url });
@@ -273,5 +293,6 @@ place.addEventListener("keydown", (event) => {
 
 // First what an earlier page could not send: its task is not asked again. A browser whose store hangs waits no longer.
 await Promise.race([outbox.restore(), new Promise((resolve) => setTimeout(resolve, RESTORED_WITHIN_MS))]);
+for (const [task, at] of recent()) if (at > performance.timeOrigin) leave(task);
 place.dataset.begun = "";
 if (current) begin(current);

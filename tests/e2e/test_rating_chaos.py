@@ -1,4 +1,4 @@
-"""Judgments made in a real browser while servers die and the network loses, doubles and reorders: all there, each once."""
+"""Judgments made in a real browser while servers die and the network loses, doubles, reorders: all there, each once."""
 
 import os
 import random
