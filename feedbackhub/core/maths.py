@@ -12,6 +12,7 @@ from markdown_it.rules_block import StateBlock
 from markdown_it.rules_inline import StateInline
 
 TEX_AT_MOST = 4000  # characters; what is longer stays text
+LINES_AT_MOST = 100
 _BETWEEN_DOLLARS = re.compile(
     r"""
     \$\$ (?: [^$\\] | \\. )+ \$\$
@@ -59,16 +60,16 @@ def _block(state: StateBlock, first: int, last: int, silent: bool) -> bool:
         return False
     start = state.bMarks[first] + state.tShift[first]
     ends = _OPENS.get(state.src[start : start + 2])
-    if ends is None:
+    if ends is None or state.src.find(ends, start + 2, start + TEX_AT_MOST) < 0:
         return False
-    for line in range(first, last):
+    for line in range(first, min(last, first + LINES_AT_MOST)):
         if line > first and state.sCount[line] < state.blkIndent:
             return False
         begin = start + 2 if line == first else state.bMarks[line] + state.tShift[line]
         rest = state.src[begin : state.eMarks[line]].rstrip()
         if rest.endswith(ends):
             break
-        if ends in rest or state.eMarks[line] - start > TEX_AT_MOST:
+        if ends in rest:
             return False
     else:
         return False

@@ -22,6 +22,7 @@ let shownAt = 0; // since when the task is looked at, and for how long it was be
 let lookedMs = 0;
 let upcoming = []; // tasks fetched ahead
 let fetching = false;
+let early = null; // the button of a verdict that was given before it was known what an earlier page could not send
 const judged = new Set(); // tasks that were judged or skipped, here or in another tab, whether or not the server knows it yet
 const RESTORED_WITHIN_MS = 1000;
 const ACKNOWLEDGED = `feedbackhub-judged-${place.dataset.rater}`;
@@ -217,7 +218,8 @@ place.addEventListener("submit", (event) => {
   event.preventDefault();
   const form = event.target;
   const node = form.closest(".rate-task");
-  if (node.dataset.sent || place.dataset.begun === undefined) return; // the second click of a double click
+  if (node.dataset.sent) return; // the second click of a double click
+  if (place.dataset.begun === undefined) return void (early = event.submitter);
   closeToast();
   const skips = event.submitter?.hasAttribute("formaction");
   form.elements.duration_ms.value = Math.round(lookedMs + performance.now() - shownAt);
@@ -291,8 +293,10 @@ place.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && event.target.matches("textarea, input")) current.querySelector("#question").focus();
 });
 
-// First what an earlier page could not send: its task is not asked again. A browser whose store hangs waits no longer.
+if (current) begin(current);
+// What an earlier page could not send is known in a moment; its task is not asked again, so a verdict waits until then.
+// A browser whose store hangs waits no longer.
 await Promise.race([outbox.restore(), new Promise((resolve) => setTimeout(resolve, RESTORED_WITHIN_MS))]);
 for (const [task, at] of recent()) if (at > performance.timeOrigin) leave(task);
 place.dataset.begun = "";
-if (current) begin(current);
+if (early?.isConnected) early.click();

@@ -79,6 +79,23 @@ def test_what_could_not_be_sent_survives_a_reload(tasks, page_of, bob, project):
     assert len(judgments(project)) == 1
 
 
+def test_a_refusal_brings_the_task_back_with_what_was_said(tasks, page_of, bob, project):
+    tasks(3)
+    page = page_of(bob)
+    first = task_of(page)
+    refusal = '{"detail": "Not like that.", "code": "invalid", "fields": {}}'
+    page.route(f"**/rate/{first}/**", lambda route: route.fulfill(status=400, body=refusal))
+    for key in ("c", "w", "h", "y", "Escape", "a"):
+        page.keyboard.press(key)
+    page.get_by_text("Not like that.").wait_for()
+    page.wait_for_function("task => document.querySelector('.rate-task').dataset.task === task", arg=str(first))
+    assert page.get_by_label("Comment").input_value() == "why"
+    page.unroute_all()
+    press_and_go_on(page, "b")
+    saved(page)
+    assert [(judgment.task_id, judgment.comment) for judgment in judgments(project)] == [(first, "why")]
+
+
 def test_a_double_click_makes_one(tasks, page_of, bob, project):
     tasks(1)
     page = page_of(bob)
