@@ -12,6 +12,7 @@ from feedbackhub.rating import selectors, services
 from feedbackhub.rating.models import Judgment, Task
 
 from .base import Endpoint, Strict, body_of, number_of, page
+from .judgment_schema import JUDGMENT
 
 
 class TasksBody(Strict):
@@ -64,9 +65,18 @@ def judgment_shown(judgment: Judgment) -> dict:
         "none_acceptable": judgment.none_acceptable,
         "strength": judgment.strength or None,
         "items": [
-            {"output": item.output_id, "position": item.position, "tier": item.tier, "thumbs": item.thumbs}
+            {
+                "output": item.output_id,
+                "position": item.position,
+                "tier": item.tier,
+                "thumbs": item.thumbs,
+                "scores": item.scores,
+                "correction": item.correction or None,
+            }
             for item in judgment.items.all()
         ],
+        "flags": judgment.flags,
+        "spans": judgment.spans,
         "comment": judgment.comment,
         "received_at": judgment.received_at,
     }
@@ -123,7 +133,7 @@ class Judgments(TaskEndpoint):
 
     @extend_schema(
         summary="Judge a task",
-        request=dict,
+        request={"application/json": JUDGMENT},
         parameters=[OpenApiParameter("next", int, description="1: answer the next task as well.")],
         responses={200: dict, 201: dict},
     )

@@ -42,7 +42,7 @@ def judgment_record(
     is not in force any more (409).
     """
     serving = SERVING.first(task=task.pk, rater=rater.pk)
-    asked = Asked(task.kind, task.project.criteria, serving.shown if serving else [])
+    asked = Asked(task.kind, task.project.criteria, serving.shown if serving else [], lambda: _texts(serving))
     said = judgment_read(payload, asked)
     digest = payload_digest(task.pk, payload)
     with transaction.atomic():
@@ -63,6 +63,13 @@ def judgment_record(
 OF_KEY = Compiled(lambda: Judgment.objects.filter(rater=Given("rater"), key=Given("key", UUIDField())))
 
 
+def _texts(serving: Serving | None) -> dict[int, str]:
+    """The stored text of each output served, in the order served."""
+    shown = serving.shown if serving else []
+    outputs = Output.objects.in_bulk(shown)
+    return {pk: outputs[pk].text for pk in shown}
+
+
 def _store(rater: User, task: Task, said: Said, digest: str) -> tuple[Judgment, Counts]:
     """(the judgment as it is stored now, what it adds to the tallies)"""
     replaced = _replaced(rater, task, said.supersedes) if said.supersedes else None
@@ -79,6 +86,7 @@ def _store(rater: User, task: Task, said: Said, digest: str) -> tuple[Judgment, 
         none_acceptable=said.none_acceptable,
         strength=said.strength,
         flags=said.flags,
+        spans=said.spans,
         comment=said.comment,
         duration_ms=said.duration_ms,
         guidelines_version=task.project.guidelines_version,

@@ -220,6 +220,15 @@ class Judgment(models.Model):
         BROKEN = "broken", "Broken"
         REVEALS_IDENTITY = "reveals_identity", "Reveals its identity"
 
+    class SpanReason(models.TextChoices):
+        """What the pages offer for a marked span; a rater may say it in words of their own."""
+
+        FACTUAL_ERROR = "factual_error", "Factual error"
+        UNSAFE = "unsafe", "Unsafe"
+        UNCLEAR = "unclear", "Unclear"
+        OFF_TOPIC = "off_topic", "Off topic"
+        WELL_PUT = "well_put", "Well put"
+
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="judgments")
     kind = models.CharField(max_length=12, choices=TaskKind.choices)
     source = models.CharField(max_length=12, choices=Source.choices)
@@ -234,7 +243,7 @@ class Judgment(models.Model):
     none_acceptable = models.BooleanField(default=False)
     strength = models.CharField(max_length=6, choices=Strength.choices, blank=True)
     flags = models.JSONField(default=list)
-    spans = models.JSONField(default=list)
+    spans = models.JSONField(default=list)  # [{output, start, end, text, reason}]: spans.py says what they count
     comment = models.TextField(blank=True)
     duration_ms = models.PositiveIntegerField(null=True)
     guidelines_version = models.PositiveIntegerField(null=True)

@@ -33,6 +33,7 @@ LONG_PROMPT = 900  # characters; a longer one scrolls by itself, so that the ans
 HISTORY_PAGE = 25
 TASKS_PAGE = 50
 NOTHING = "0"  # ?then=0: the script has the next task already
+_REASONS = dict(Judgment.SpanReason.choices)
 QUESTIONS = {
     TaskKind.PAIRWISE: "Which answer is better?",
     TaskKind.RANKING: "Put the answers in order, best first",
@@ -188,6 +189,7 @@ def _task_shown(task: Task, outputs: list[Output]) -> dict:
             "place": place,
             "html": markdown(output.text),
             "text": output.text,
+            "source": json.dumps(output.text),  # as it is stored: HTML would change its line ends
             "correct_key": keys[place - 1 : place],
         }
         for place, (letter, output) in enumerate(zip(LETTERS, outputs), start=1)
@@ -199,6 +201,7 @@ def _task_shown(task: Task, outputs: list[Output]) -> dict:
         "long": sum(len(turn["text"]) for turn in turns) > LONG_PROMPT,
         "answers": answers,
         "flags": Judgment.Flag.choices,
+        "reasons": Judgment.SpanReason.choices,
         "places": range(1, len(answers) + 1),
         "criteria": [{**criterion, "marks": _marks(criterion)} for criterion in task.project.criteria],
         "shown": ",".join(str(output.pk) for output in outputs),
@@ -242,6 +245,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
             answer["place"] = above["place"] if answer["is_tied"] else place
     guidelines = markdown(request.project.guidelines) if request.project.guidelines.strip() else ""
     context = {**shown, "said": said, "verdict": _entry(said)["verdict"], "guidelines": guidelines}
+    context["spans"] = json.dumps(said.spans)
     return render(request, "rating/edit.html", context)
 
 
@@ -273,6 +277,11 @@ def _entry(judgment: Judgment) -> dict:
     for item in items:
         item.letter = LETTERS[item.position]
         item.html = markdown(item.output.text) if item.output else ""
+        item.spans = [
+            {**span, "reason": _REASONS.get(span["reason"], span["reason"])}
+            for span in judgment.spans
+            if span["output"] == item.output_id
+        ]
     return {
         "judgment": judgment,
         "items": items,
