@@ -18,6 +18,7 @@ from feedbackhub.tracing.services import feedback_enqueue, feedback_withdraw
 from .leases import State, lease_end, rater_hold
 from .models import Assignment, Judgment, JudgmentItem, Serving, Task
 from .payload import Asked, Said, judgment_read, payload_digest
+from .shown import correction_meant
 from .tally import Counts, counts_apply
 
 
@@ -134,7 +135,7 @@ def _items(judgment: Judgment, said: Said, outputs: dict[int, Output]) -> list[J
             tier=said.tiers.get(pk),
             thumbs=said.thumbs.get(pk),
             scores=said.scores.get(pk, {}),
-            correction=said.correction.get(pk, ""),
+            correction=correction_meant(said.correction.get(pk, ""), outputs[pk], judgment.project),
             chars=len(outputs[pk].text),
         )
         for position, pk in enumerate(said.shown)

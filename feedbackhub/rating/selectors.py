@@ -110,7 +110,7 @@ def history(project: Project, rater: User) -> QuerySet[Judgment]:
     return (
         Judgment.objects.filter(project=project, rater=rater, withdrawn=False)
         .filter(Q(superseded_by=None) | Q(superseded_by__withdrawn=True))
-        .select_related("task__prompt", "superseded_by")
+        .select_related("project", "task__prompt", "superseded_by")
         .prefetch_related("items__output")
         .order_by("-pk")
     )

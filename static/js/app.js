@@ -111,6 +111,7 @@ function prepare(root) {
   const wanted = root.querySelector("[data-autofocus]");
   wanted?.removeAttribute("data-autofocus");
   wanted?.focus();
+  if (root.querySelector("[data-media]")) import("./media.js");
   if (root.querySelector("[data-chart]")) import("./chart.js").then(({ renderAll }) => renderAll(root));
 }
 
