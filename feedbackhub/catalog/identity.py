@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from django.db.models import QuerySet
-from django.utils.translation import gettext
 
 from .content import text_of
 from .identity_patterns import FAMILY_OF, SENTENCES, STEMS
@@ -13,6 +12,7 @@ from .models import Output
 
 LOOKED_AT_ONCE = 2000
 SEARCHED = 20_000  # characters in which an answer says who it is, if it does
+MARK = "[name hidden]"  # the same in every language, so that a correction can be read back
 OWN_NAME = re.compile(r"(?=.*[a-zA-Z])(?=.*\d)[\w.:/@+ -]{4,}")
 
 
@@ -35,7 +35,7 @@ def hidden(text: str, model_name: str = "") -> list[tuple[int, int]]:
 
 def masked(text: str, model_name: str = "") -> str:
     """The text as raters see it where the project masks: “[name hidden]” for each name."""
-    return _replaced(text, hidden(text, model_name), mark())
+    return _replaced(text, hidden(text, model_name), MARK)
 
 
 def unmasked(correction: str, original: str, model_name: str = "") -> str:
@@ -46,7 +46,7 @@ def unmasked(correction: str, original: str, model_name: str = "") -> str:
     names = [original[start:end] for start, end in hidden(original, model_name)]
     if not names:
         return correction
-    pieces = correction.split(mark())
+    pieces = correction.split(MARK)
     filled = [names[min(place, len(names) - 1)] for place in range(len(pieces) - 1)]
     return "".join(piece + name for piece, name in zip(pieces, [*filled, ""]))
 
@@ -57,11 +57,7 @@ def masked_as(correction: str, original: str, model_name: str = "") -> str:
     if not names:
         return correction
     words = "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
-    return re.sub(rf"(?<!\w)(?:{words})(?!\w)", mark(), correction)
-
-
-def mark() -> str:
-    return gettext("[name hidden]")
+    return re.sub(rf"(?<!\w)(?:{words})(?!\w)", MARK, correction)
 
 
 def _revealing(text: str, model_name: str) -> Iterator[tuple[int, int]]:

@@ -151,3 +151,10 @@ def test_a_file_that_was_half_written_is_written_again(kept, project, media_dir)
     assert kept(png()) == part
     assert media_storage().open(name).read() == png()
     assert len([path for path in media_dir.rglob("*") if path.is_file()]) == 1
+
+
+def test_pages_load_pictures_and_videos_from_here_only(client_of, bob, project):
+    policy = client_of(bob).get(f"/p/{project.slug}/rate/")["Content-Security-Policy"]
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    assert (rules["img-src"], rules["media-src"]) == ("'self'", "'self'")
+    assert "data:" in client_of(bob).get("/api/docs/")["Content-Security-Policy"]

@@ -2,11 +2,15 @@
 
 import io
 import socket
+import ssl
 import threading
+from pathlib import Path
 
 import pytest
 
 from feedbackhub.core.fetching import FetchRefused, fetch, is_public
+
+CERTIFICATE = Path(__file__).parent / "pictures.example.pem"
 
 
 def fetched(url, limit=1000, seconds=20.0) -> bytes:
@@ -184,3 +188,22 @@ def test_what_takes_too_long(site):
 def test_what_breaks_off_is_no_file(site):
     assert "broke off" in refused(site.put("/cut", b"half", Content_Length="8", Connection="close"))
     assert "answered 404" in refused(f"http://{site.host}/none")
+
+
+class TestHttps:
+    @pytest.fixture
+    def served(self, site, settings, names):
+        """A picture by https from "pictures.example", which is this machine."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(CERTIFICATE)
+        site.socket = context.wrap_socket(site.socket, server_side=True)
+        site.put("/a", b"picture")
+        names["pictures.example"] = names["other.example"] = [["127.0.0.1"]]
+        settings.MEDIA_HOSTS_ALLOWED = ["pictures.example", "other.example"]
+        return f"https://pictures.example:{site.server_port}/a"
+
+    def test_the_certificate_is_that_of_the_name_not_of_the_address(self, served, monkeypatch):
+        assert "no valid certificate" in refused(served), "nobody vouches for it"
+        monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+        assert fetched(served) == b"picture"
+        assert "no valid certificate" in refused(served.replace("pictures.", "other."))

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from pictures import png
 from test_rating_page_in_browser import chromium, judgments, page_of, press_and_go_on, saved  # noqa: F401
 
@@ -10,6 +11,14 @@ from feedbackhub.catalog.models import Output
 from feedbackhub.rating.services import tasks_create
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+
+def axe_finds_nothing(page) -> None:
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        page.evaluate("() => new Promise(requestAnimationFrame)")  # colours are computed anew with the next frame
+        found = Axe().run(page)
+        assert found.violations_count == 0, found.generate_report()
 
 
 def test_a_pair_of_pictures_is_rated_by_keyboard(answers, kept, page_of, bob, project):  # noqa: F811
@@ -32,6 +41,7 @@ def test_a_pair_of_pictures_is_rated_by_keyboard(answers, kept, page_of, bob, pr
     page.keyboard.press("v")
     dialog = page.locator("dialog.media-viewer[open]")
     dialog.get_by_role("heading", name="Answer A · 1 of 2").wait_for()
+    axe_finds_nothing(page)
     page.keyboard.press("ArrowRight")  # goes on to the next picture, and judges nothing
     dialog.get_by_role("heading", name="Answer B · 2 of 2").wait_for()
     assert dialog.locator(".media-stage img").get_attribute("alt") == alts[1]
@@ -77,6 +87,7 @@ def test_a_video_of_a_task_fetched_ahead_plays_and_its_keys_judge_nothing(answer
     page.wait_for_selector("#rate[data-waiting='1']", state="attached")
     press_and_go_on(page, "a")
     video = page.locator(".answer video")
+    axe_finds_nothing(page)
     page.wait_for_function("() => document.querySelector('.answer video').readyState >= 3")
     assert video.evaluate("one => [one.paused, one.controls, one.videoWidth]") == [True, True, 64]
     video.evaluate("one => { one.addEventListener('play', () => (window.played = true)); one.focus(); }")
