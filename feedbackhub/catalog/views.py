@@ -12,6 +12,8 @@ from feedbackhub.projects.pages import project_page
 
 from . import selectors
 from .forms import ModelForm, PromptFilterForm
+from .media import media_shown
+from .models import Output
 from .services import model_create
 
 PROMPTS_A_PAGE = 50
@@ -42,13 +44,21 @@ def prompt(request: HttpRequest, pk: int) -> HttpResponse:
     if found is None:
         raise NotFound(f'There is no prompt {pk} in "{request.project.slug}".')
     neighbours = request.project.prompts.only("pk")
+    outputs = list(selectors.outputs_of(found))
     context = {
         "prompt": found,
-        "outputs": list(selectors.outputs_of(found)),
+        "turns": [{**message, "media": media_shown(message["content"], request.project)} for message in found.messages],
+        "outputs": _with_media(request, outputs),
         "previous": neighbours.filter(pk__lt=pk).order_by("-pk").first(),
         "next": neighbours.filter(pk__gt=pk).order_by("pk").first(),
     }
     return render(request, "catalog/prompt.html", context)
+
+
+def _with_media(request: HttpRequest, outputs: list[Output]) -> list[Output]:
+    for output in outputs:
+        output.media = media_shown(output.parts, request.project)
+    return outputs
 
 
 @login_required
@@ -85,7 +95,7 @@ def model(request: HttpRequest, pk: int) -> HttpResponse:
     outputs = found.outputs.filter(prompt__project=request.project).select_related("prompt").order_by("-pk")
     context = {
         "model": found,
-        "outputs": list(outputs[:OUTPUTS_SHOWN]),
+        "outputs": _with_media(request, list(outputs[:OUTPUTS_SHOWN])),
         "children": selectors.models_of(request.project).filter(parent=found),
     }
     return render(request, "catalog/model.html", context)

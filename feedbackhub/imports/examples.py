@@ -12,7 +12,7 @@ EXAMPLES: dict[str, str] = {
 }
 WHAT_FOR: dict[str, str] = {
     "prompts": "What models shall answer.",
-    "outputs": "Answers of models, to be rated here.",
+    "outputs": "Answers of models, to be rated here; pictures and videos too: media.",
     "votes": "Comparisons that were made elsewhere. They count on the leaderboard; with both texts they train too.",
     "preferences": "Pairs of a better and a worse answer. They train; with both models named they count as votes.",
 }

@@ -19,11 +19,15 @@ FIELDS: dict[str, dict[str, str]] = {
     "prompts": PROMPT_FIELDS,
     "outputs": {
         **PROMPT_FIELDS,
-        "outputs": "[{model, text}]",
+        "outputs": "[{model, text, media?}]",
         "outputs.model": "the model's name within each of the outputs",
         "outputs.text": "the text within each of the outputs",
+        "outputs.media": "the pictures and videos within each of the outputs",
+        "outputs.parts": "text, pictures and videos within each of the outputs, in one list",
         "model": "the model's name, where a line holds one output",
         "text": "the output's text, where a line holds one output",
+        "media": "the output's pictures and videos, [{type, url or file, alt}], where a line holds one output",
+        "parts": "text, pictures and videos in one list, where a line holds one output",
     },
     "votes": {
         "model_a": "name of the one model",

@@ -13,7 +13,7 @@ class ImportForm(forms.Form):
     file = forms.FileField(
         allow_empty_file=True,
         help_text=f"{', '.join(EXTENSIONS)}. The same file twice makes nothing new.",
-        widget=forms.ClearableFileInput(attrs={"accept": ".jsonl,.gz,.csv,.parquet"}),
+        widget=forms.ClearableFileInput(attrs={"accept": ".jsonl,.gz,.csv,.parquet,.zip"}),
     )
     map = forms.CharField(
         required=False,

@@ -1,6 +1,7 @@
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 
 class TaskKind(models.TextChoices):
@@ -21,6 +22,14 @@ class Order(models.TextChoices):
 
     IN_TURN = "in_turn", "In turn: the oldest task first"
     ACTIVE = "active", "What tells the leaderboard most"
+
+
+class IdentityLeaks(models.TextChoices):
+    """What raters get of an output that says who wrote it. The stored output never changes."""
+
+    SHOW = "show", _("Show it as it is")
+    MASK = "mask", _("Hide the names")
+    EXCLUDE = "exclude", _("Make no tasks of it")
 
 
 class Project(models.Model):
@@ -50,6 +59,7 @@ class Project(models.Model):
         help_text="Share of a rater's own tasks asked again, sides turned.",
     )
     deadline = models.DateTimeField(null=True, blank=True, help_text="No task is given out after it.")
+    identity_leaks = models.CharField(max_length=8, choices=IdentityLeaks.choices, default=IdentityLeaks.SHOW)
     langsmith_project = models.CharField(max_length=120, blank=True)
     is_demo = models.BooleanField(default=False)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
