@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from pictures import png
-from test_rating_page_in_browser import chromium, judgments, page_of, press_and_go_on, saved  # noqa: F401
+from rating_cast import judgments, press_and_go_on, saved
 
 from feedbackhub.catalog.models import Output
 from feedbackhub.rating.services import tasks_create
