@@ -132,7 +132,8 @@ def _prompts_chosen(
         if split is not None and split not in Split.values:
             _refuse("split", f'split "{split}" is none of {", ".join(Split.values)}.')
         found = Prompt.objects.filter(project=project, **({"split": split} if split else {}))
-        chosen = list(islice((prompt for prompt in found.order_by("pk") if not prompt.shows_media), limit))
+        in_turn = found.order_by("pk").iterator(chunk_size=500)
+        chosen = list(islice((prompt for prompt in in_turn if not prompt.shows_media), limit))
     if not chosen:
         where = f" in the {split} split" if split else ""
         _refuse("prompts", f"There is no prompt to answer{where}: import prompts first, or choose another split.")

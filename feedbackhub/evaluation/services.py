@@ -94,6 +94,8 @@ def prompts_measurable(
             found = found.exclude(split=Split.TRAIN)
         candidates = list(found)
     candidates = [prompt for prompt in candidates if any(text.strip() for text in prompt.references)]
+    if suite != Suite.TEXT_OVERLAP:  # an imported answer may have been given of a picture; a model here cannot see it
+        candidates = [prompt for prompt in candidates if not prompt.shows_media]
     if not candidates:
         held_out = " in the validation and test splits" if any(model.adapter for model in models) else ""
         _refuse("suite", f"No prompt{held_out} has a reference to compare with: import prompts with `references`.")

@@ -15,6 +15,7 @@ from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from feedbackhub.accounts.models import User
+from feedbackhub.catalog.content import media_of
 from feedbackhub.catalog.generations import chat
 from feedbackhub.catalog.models import ModelVersion, Output
 from feedbackhub.core.errors import DomainError
@@ -72,8 +73,12 @@ def _open_pairs(project: Project, limit: int) -> list[list[int]]:
     tasks = Task.objects.filter(is_open, project=project, kind=TaskKind.PAIRWISE, check_kind="", priority__lte=PRIORITY)
     found = tasks.order_by("pk").prefetch_related("task_outputs")[:limit]
     pairs = [[task.pk, *sorted(one.output_id for one in task.task_outputs.all())] for task in found]
-    texts = {pk: output.text.strip() for pk, output in _outputs(pairs).items()}
-    return [pair for pair in pairs if len(pair) == 3 and all(texts.get(pk) for pk in pair[1:])]
+    read = {pk for pk, output in _outputs(pairs).items() if _is_all_text(output)}
+    return [pair for pair in pairs if len(pair) == 3 and read.issuperset(pair[1:])]
+
+
+def _is_all_text(output: Output) -> bool:
+    return bool(output.text.strip()) and not media_of(output.parts) and not output.prompt.shows_media
 
 
 def _outputs(pairs: list[list[int]]) -> dict[int, Output]:

@@ -5,6 +5,7 @@ they still can. Nobody waits in a process for anything: the sweeper comes by and
 """
 
 from collections.abc import Callable
+from itertools import islice
 
 from django.db import transaction
 from django.db.models import QuerySet
@@ -27,10 +28,14 @@ ORDER = [Step.ANSWERS, Step.PARENT, Step.EVALUATION, Step.PAIRS]
 
 
 def held_out_prompts(tuning_round: Round) -> list[Prompt]:
-    """The prompts that a round is judged on: of the validation and test splits, in a fixed random order."""
+    """The prompts that a round is judged on: of the validation and test splits, in a fixed random order.
+
+    Without those that show pictures or videos, which its model cannot look at.
+    """
     splits = (Split.VALIDATION, Split.TEST)
+    found = Prompt.objects.filter(project=tuning_round.project, split__in=splits).order_by("digest")
     return list(
-        Prompt.objects.filter(project=tuning_round.project, split__in=splits).order_by("digest")[:PROMPTS_AT_MOST]
+        islice((prompt for prompt in found.iterator(chunk_size=500) if not prompt.shows_media), PROMPTS_AT_MOST)
     )
 
 

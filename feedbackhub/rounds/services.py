@@ -1,6 +1,7 @@
 """Tuning rounds: from a frozen dataset to a new model version, and what follows it."""
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from django.conf import settings as site
 from django.db import IntegrityError, transaction
@@ -128,7 +129,8 @@ def _samples(project: Project) -> Iterator[dict]:
     prompts = Prompt.objects.filter(project=project)
     held_out = prompts.filter(split=Split.VALIDATION)
     chosen = held_out if held_out.exists() else prompts.filter(split=Split.TRAIN)
-    for prompt in chosen.order_by("digest")[:SAMPLE_PROMPTS]:
+    in_turn = chosen.order_by("digest").iterator(chunk_size=500)
+    for prompt in islice((one for one in in_turn if not one.shows_media), SAMPLE_PROMPTS):
         yield {"id": prompt.pk, "messages": chat(prompt.messages)}
 
 

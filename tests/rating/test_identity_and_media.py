@@ -8,7 +8,7 @@ from pictures import MP4, png
 from feedbackhub.catalog.content import text_parts
 from feedbackhub.catalog.identity import reveals_identity
 from feedbackhub.catalog.models import Output, Prompt
-from feedbackhub.catalog.services import model_get_or_create_imported, prompt_get_or_create
+from feedbackhub.catalog.services import model_create, model_get_or_create_imported, prompt_get_or_create
 from feedbackhub.projects.services import project_change
 from feedbackhub.rating.models import JudgmentItem, Task
 from feedbackhub.rating.services import tasks_create, tasks_preview
@@ -160,8 +160,9 @@ class TestMedia:
         assert "This answer is empty." not in page
 
     def test_models_here_neither_answer_nor_learn_from_what_they_cannot_see(
-        self, answered, project, kept, alice, api_of
+        self, answered, project, kept, alice, api_of, weights
     ):
+        model_create(project=project, name="tiny", kind="local", base=str(weights))
         answered("Draw", red=[kept(png())], blue=[kept(png((0, 0, 9)))])
         prompt = Prompt.objects.get()
         prompt.messages = [{"role": "user", "content": [*text_parts("What is it?"), kept(png())]}]
@@ -169,6 +170,9 @@ class TestMedia:
         prompt.save()
         answer = api_of(alice).post("/api/v1/projects/kitchen/datasets/", {"kind": "prompts"}, format="json")
         assert (answer.status_code, answer.json()["excluded"]) == (400, {"pictures_or_videos": 1})
-        wish = {"models": ["smollm2-135m"], "prompts": [prompt.pk]}
+        wish = {"models": ["tiny"], "prompts": [prompt.pk]}
         answer = api_of(alice).post("/api/v1/projects/kitchen/generations/", wish, format="json")
         assert answer.status_code == 400
+        assert "which models here cannot look at" in answer.json()["detail"]
+        answer = api_of(alice).post("/api/v1/projects/kitchen/generations/", {"models": ["tiny"]}, format="json")
+        assert "There is no prompt to answer" in answer.json()["detail"]
