@@ -2,7 +2,7 @@ from csp.decorators import csp_update
 from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
-from . import catalog, checks, media, projects, rating, reports, reward, rounds
+from . import catalog, checks, media, projects, quality, rating, reports, reward, rounds
 
 project = [
     path("", projects.ProjectDetail.as_view()),
@@ -20,6 +20,9 @@ project = [
     path("groups/", projects.Groups.as_view()),
     path("gold/", checks.GoldItems.as_view()),
     path("interventions/", checks.Interventions.as_view()),
+    path("quality/", quality.Quality.as_view()),
+    path("decisions/", quality.Decisions.as_view()),
+    path("settlements/", quality.Settlements.as_view()),
     path("live/", checks.LivePace.as_view()),
     path("datasets/", rounds.Datasets.as_view()),
     path("rounds/", rounds.Rounds.as_view()),
@@ -40,6 +43,9 @@ v1 = [
     path("judgments/<int:pk>/undo/", rating.Undo.as_view()),
     path("gold/<int:pk>/retire/", checks.GoldRetire.as_view()),
     path("interventions/<int:pk>/undo/", checks.InterventionUndo.as_view()),
+    path("decisions/<int:pk>/undo/", quality.DecisionUndo.as_view()),
+    path("tasks/<int:pk>/settlement/", quality.TaskSettlement.as_view()),
+    path("settlements/<int:pk>/undo/", quality.SettlementUndo.as_view()),
     path("datasets/<int:pk>/", rounds.DatasetDetail.as_view()),
     path("datasets/<int:pk>/export/", rounds.DatasetExport.as_view(), name="dataset-export"),
     path("rounds/<int:pk>/", rounds.RoundDetail.as_view()),

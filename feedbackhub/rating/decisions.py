@@ -35,11 +35,12 @@ def rater_decide(
     to 1. `because`: the signals in words. Raises DomainError: an unknown action, no reason, a weight that is none,
     somebody who rates nothing here, an admin, or a suspension of one who is suspended.
     """
+    reason = reason.replace("\x00", "").strip()  # PostgreSQL stores no NUL
     _check(project, rater, action, reason, weight)
     if action == Action.SUSPEND:
         if in_force(project).filter(rater=rater, action=Action.SUSPEND).exists():
             raise DomainError(_("%(rater)s is suspended already.") % {"rater": rater.username}, status=409)
-        member_suspend(project=project, user=rater, because=reason.strip())
+        member_suspend(project=project, user=rater, because=reason)
         Assignment.objects.filter(project=project, rater=rater, state=Assignment.State.LEASED).update(**NOBODYS)
     return RaterDecision.objects.create(
         project=project,
@@ -47,8 +48,8 @@ def rater_decide(
         action=action,
         weight=weight,
         signals=signals or [],
-        because=because,
-        reason=reason.strip(),
+        because=because.replace("\x00", ""),
+        reason=reason,
         judgments=judgments_in_force(project).filter(rater=rater).count(),
         decided_by=by,
     )
@@ -57,7 +58,7 @@ def rater_decide(
 def _check(project: Project, rater: User, action: str, reason: str, weight: float | None) -> None:
     if action not in (Action.SUSPEND, Action.WEIGH, Action.DISMISS):
         field, message = "action", _("action “%(action)s” is none of suspend, weigh, dismiss.") % {"action": action}
-    elif not reason.strip() or len(reason) > REASON_AT_MOST:
+    elif not reason or len(reason) > REASON_AT_MOST:
         field, message = "reason", _("Say why, in at most 1,000 characters: it is kept with the decision.")
     elif action == Action.WEIGH and not (isinstance(weight, int | float) and 0 <= weight <= 1):
         field, message = "weight", _("A weight is a number from 0 (not counted) to 1 (as everybody’s).")
@@ -85,7 +86,7 @@ def decision_undo(*, decision: RaterDecision, by: User, reason: str = "") -> Rat
         project=decision.project,
         rater=decision.rater,
         action=Action.UNDO,
-        reason=reason.strip()[:REASON_AT_MOST],
+        reason=reason.replace("\x00", "").strip()[:REASON_AT_MOST],
         judgments=judgments_in_force(decision.project).filter(rater=decision.rater).count(),
         undoes=decision,
         decided_by=by,

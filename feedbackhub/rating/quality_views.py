@@ -84,7 +84,8 @@ def ask_again(request: HttpRequest, pk: int) -> HttpResponse:
 def decide(request: HttpRequest) -> HttpResponse:
     """Suspend, weigh or dismiss, as the form says."""
     given = request.POST
-    rater = User.objects.filter(username=given.get("rater", ""), memberships__project=request.project).first()
+    username = given.get("rater", "").replace("\x00", "")
+    rater = User.objects.filter(username=username, memberships__project=request.project).first()
     if rater is None:
         raise NotFound(_("There is no such rater in this project."))
     action = given.get("action", "")
@@ -96,7 +97,7 @@ def decide(request: HttpRequest) -> HttpResponse:
             by=request.user,
             reason=given.get("reason", ""),
             weight=_number(given.get("weight", "")) if action == decisions.Action.WEIGH else None,
-            signals=[kind for kind in given.get("signals", "").split(",") if kind],
+            signals=[kind for kind in given.get("signals", "").split(",") if kind.isidentifier()],
             because=given.get("because", "")[:4000],
         )
     except DomainError as error:

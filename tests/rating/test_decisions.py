@@ -107,7 +107,7 @@ def test_the_page_decides_and_undoes(tasks, judged, client_of, alice, bob, proje
     tasks(1)
     judged(bob, "red", "blue")
     admin, url = client_of(alice), f"/p/{project.slug}/rate/quality/"
-    form = {"rater": "bob", "action": "suspend", "reason": "He asked for a rest."}
+    form = {"rater": "bob", "action": "suspend", "reason": "He asked for a rest.\x00"}
     said = admin.post(f"{url}decide/", form, follow=True).content.decode()
     assert "bob gets no new tasks now" in said
     assert "He asked for a rest." in said
