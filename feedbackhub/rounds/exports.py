@@ -4,12 +4,16 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 
 from feedbackhub.core.errors import DomainError
+from feedbackhub.rating.models import Judgment
 
 from .models import PreferenceDataset, PreferenceRow
 
 Kind = PreferenceDataset.Kind
+CHUNK = 500  # rows
+IDS_AT_ONCE = 10_000  # SQLite takes 32,766 in one query
 
 
 def _trl(row: PreferenceRow) -> dict:
@@ -42,8 +46,10 @@ def _alpaca(row: PreferenceRow) -> dict:
     return {"instruction": question["content"], "input": context, "output": reply["content"]}
 
 
-def _flat(row: PreferenceRow) -> dict:
-    """One cell a column: conversations as JSON, answers as text; with split, margin and the votes behind the row."""
+def _flat(row: PreferenceRow, spans: dict[int, list[dict]]) -> dict:
+    """One cell a column: conversations as JSON, answers as text; with split, margin, the votes behind the row, and the
+    passages that their raters marked: a JSON list of {judgment, output, start, end, text, reason} (rating/spans.py).
+    """
     cells = {}
     for key, value in row.data.items():
         if key in ("chosen", "rejected", "completion"):
@@ -51,7 +57,25 @@ def _flat(row: PreferenceRow) -> dict:
         else:
             cells[key] = json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
     votes = " ".join(str(judgment) for judgment in row.judgments)
-    return {**cells, "split": row.split, "margin": row.margin, "prompt_id": row.prompt_id, "judgments": votes}
+    marked = [{"judgment": pk, **span} for pk in row.judgments for span in spans.get(pk, [])]
+    cells |= {"split": row.split, "margin": row.margin, "prompt_id": row.prompt_id, "judgments": votes}
+    return {**cells, "spans": json.dumps(marked, ensure_ascii=False)}
+
+
+def _flat_rows(rows: Iterable[PreferenceRow]) -> Iterator[dict]:
+    coming = iter(rows)
+    while chunk := list(islice(coming, CHUNK)):
+        spans = _spans_of(sorted({pk for row in chunk for pk in row.judgments}))
+        yield from (_flat(row, spans) for row in chunk)
+
+
+def _spans_of(judgments: list[int]) -> dict[int, list[dict]]:
+    """{judgment id: its spans} of those that have any."""
+    found = {}
+    for start in range(0, len(judgments), IDS_AT_ONCE):
+        some = Judgment.objects.filter(pk__in=judgments[start : start + IDS_AT_ONCE]).exclude(spans=[])
+        found.update(some.values_list("pk", "spans"))
+    return found
 
 
 _JSON_LINES: dict[str, tuple[Callable[[PreferenceRow], dict], tuple[str, ...]]] = {
@@ -98,8 +122,7 @@ def _json_lines(rows: Iterable[PreferenceRow], shape: Callable[[PreferenceRow], 
 def _csv(rows: Iterable[PreferenceRow]) -> Iterator[bytes]:
     buffer = io.StringIO()
     writer = None
-    for row in rows:
-        cells = _flat(row)
+    for cells in _flat_rows(rows):
         if writer is None:
             writer = csv.DictWriter(buffer, fieldnames=list(cells))
             writer.writeheader()
@@ -114,5 +137,5 @@ def _parquet(rows: Iterable[PreferenceRow]) -> bytes:
     import pyarrow.parquet
 
     buffer = io.BytesIO()
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist([_flat(row) for row in rows]), buffer)
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(list(_flat_rows(rows))), buffer)
     return buffer.getvalue()

@@ -7,7 +7,7 @@ const ENOUGH_OF_WIDTH = 0.3;
 const ENOUGH_AT_MOST_PX = 130;
 const EDGE_PX = 24; // there the system's own gestures begin
 const STORAGE = "feedbackhub-swiped"; // who has swiped needs no telling
-const NOT_FROM = "pre, table, .math-display, textarea, input, select, button, a, summary, .rank-handle";
+const NOT_FROM = "video, pre, table, .math-display, textarea, input, select, button, a, summary, .rank-handle";
 
 /** Make the task's answers swipeable. Returns a function that ends it. */
 export function startSwipe(task) {

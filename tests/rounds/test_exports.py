@@ -8,6 +8,7 @@ import pyarrow.parquet
 import pytest
 
 from feedbackhub.core.errors import DomainError
+from feedbackhub.rating.models import Judgment
 from feedbackhub.rounds.datasets import dataset_freeze
 from feedbackhub.rounds.exports import dataset_export
 
@@ -69,6 +70,16 @@ def test_csv_and_parquet_carry_margin_and_votes(preferences):
     assert row["chosen"] == same["chosen"] == "red on What is tea?"
     assert same["margin"] == 1.0
     assert row["judgments"] == same["judgments"] == str(preferences.rows.get().judgments[0])
+    assert row["spans"] == same["spans"] == "[]"
+
+
+def test_csv_and_parquet_carry_what_raters_marked(preferences):
+    judgment = preferences.rows.get().judgments[0]
+    span = {"output": 1, "start": 0, "end": 3, "text": "red", "reason": "well_put"}
+    Judgment.objects.filter(pk=judgment).update(spans=[span])
+    (row,) = csv.DictReader(io.StringIO(exported(preferences, "csv").decode()))
+    (same,) = pyarrow.parquet.read_table(io.BytesIO(exported(preferences, "parquet"))).to_pylist()
+    assert json.loads(row["spans"]) == json.loads(same["spans"]) == [{"judgment": judgment, **span}]
 
 
 @pytest.mark.parametrize(("format", "says"), [("openai-sft", "does not fit"), ("xml", "is none of trl")])
