@@ -5,6 +5,7 @@ from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
 
 from feedbackhub.core.errors import DomainError, NotFound
 from feedbackhub.projects.access import ADMINISTER
@@ -70,7 +71,7 @@ def model_new(request: HttpRequest) -> HttpResponse:
             for field, problem in (error.fields or {"": error.message}).items():
                 form.add_error(field if field in form.fields else None, problem)
         else:
-            messages.success(request, f"{model.name} is registered.")
+            messages.success(request, _("%(name)s is registered.") % {"name": model.name})
             return redirect("catalog:model", request.project.slug, model.pk)
     return render(request, "catalog/model_new.html", {"form": form}, status=400 if form.errors else 200)
 

@@ -6,6 +6,7 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.template.defaultfilters import filesizeformat
+from django.utils.translation import gettext as _
 
 from feedbackhub.core.errors import DomainError, NotFound
 from feedbackhub.projects.access import ADMINISTER
@@ -72,8 +73,9 @@ def import_report(request: HttpRequest, pk: int) -> HttpResponse:
     context = {
         "report": report,
         "active": report.status in OPEN,
-        "progress_label": f"{intcomma(report.read)} lines read",
-        "progress_note": f"{filesizeformat(report.bytes_read)} of {filesizeformat(report.size)}",
+        "progress_label": _("%(lines)s lines read") % {"lines": intcomma(report.read)},
+        "progress_note": _("%(read)s of %(size)s")
+        % {"read": filesizeformat(report.bytes_read), "size": filesizeformat(report.size)},
         "rejections": report.rejections.order_by("line")[:REJECTIONS_SHOWN],
         "shown_at_most": REJECTIONS_SHOWN,
     }

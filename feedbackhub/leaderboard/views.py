@@ -3,6 +3,7 @@ import csv
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.utils.translation import gettext as _
 
 from feedbackhub.catalog.models import ModelVersion
 from feedbackhub.catalog.selectors import models_of
@@ -57,9 +58,9 @@ def _rows(request: HttpRequest, board: dict, elo: dict[str, float]) -> list[dict
             **row,
             "model_id": ids[row["model"]],
             "elo": elo.get(row["model"]),
-            "status_words": row["status"].replace("_", " "),
+            "status_words": _(status),
         }
-        for row in board["rows"]
+        for row, status in ((row, row["status"].replace("_", " ")) for row in board["rows"])
     ]
 
 

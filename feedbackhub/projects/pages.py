@@ -5,28 +5,29 @@ from functools import wraps
 
 from django.http import HttpRequest, HttpResponse
 from django.urls import NoReverseMatch, reverse
+from django.utils.translation import gettext_lazy as _
 
 from .access import ADMINISTER, RATE, READ_REPORTS, project_for
 
 # Label, URL name, who sees it. The order is the loop's.
 NAVIGATION = [
-    ("Overview", "overview:project", frozenset({"rater", "admin", "stakeholder"})),
-    ("Rate", "rating:next", RATE),
-    ("History", "rating:history", RATE),
-    ("My work", "overview:rater", RATE),
-    ("Tasks", "rating:tasks", ADMINISTER),
-    ("Live", "rating:live", ADMINISTER),
-    ("Quality", "rating:quality", ADMINISTER),
-    ("Checks", "rating:checks", ADMINISTER),
-    ("Prompts", "catalog:prompts", ADMINISTER),
-    ("Models", "catalog:models", ADMINISTER),
-    ("Imports", "imports:list", ADMINISTER),
-    ("Datasets", "rounds:datasets", ADMINISTER),
-    ("Rounds", "rounds:list", READ_REPORTS),
-    ("Evaluations", "evaluation:list", READ_REPORTS),
-    ("Leaderboard", "leaderboard:board", READ_REPORTS),
+    (_("Overview"), "overview:project", frozenset({"rater", "admin", "stakeholder"})),
+    (_("Rate"), "rating:next", RATE),
+    (_("History"), "rating:history", RATE),
+    (_("My work"), "overview:rater", RATE),
+    (_("Tasks"), "rating:tasks", ADMINISTER),
+    (_("Live"), "rating:live", ADMINISTER),
+    (_("Quality"), "rating:quality", ADMINISTER),
+    (_("Checks"), "rating:checks", ADMINISTER),
+    (_("Prompts"), "catalog:prompts", ADMINISTER),
+    (_("Models"), "catalog:models", ADMINISTER),
+    (_("Imports"), "imports:list", ADMINISTER),
+    (_("Datasets"), "rounds:datasets", ADMINISTER),
+    (_("Rounds"), "rounds:list", READ_REPORTS),
+    (_("Evaluations"), "evaluation:list", READ_REPORTS),
+    (_("Leaderboard"), "leaderboard:board", READ_REPORTS),
     ("LangSmith", "tracing:ledger", ADMINISTER),
-    ("Settings", "projects:settings", ADMINISTER),
+    (_("Settings"), "projects:settings", ADMINISTER),
 ]
 
 

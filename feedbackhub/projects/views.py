@@ -2,6 +2,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from feedbackhub.core.errors import DomainError, NotFound
@@ -24,7 +25,7 @@ def settings(request: HttpRequest) -> HttpResponse:
         except DomainError as error:
             _add_errors(form, error)
         else:
-            messages.success(request, "Saved.")
+            messages.success(request, _("Saved."))
             return redirect("projects:settings", request.project.slug)
     return _page(request, form, MemberForm())
 
@@ -41,9 +42,10 @@ def member_add(request: HttpRequest) -> HttpResponse:
         except DomainError as error:
             _add_errors(form, error)
         else:
-            said = f"{membership.user.username} is {membership.get_role_display().lower()} now."
+            given = {"name": membership.user.username, "role": _(membership.role)}
+            said = _("%(name)s is %(role)s now.") % given
             if token:
-                said += f" Token for programs, shown this once: {token}"
+                said += " " + _("Token for programs, shown this once: %(token)s") % {"token": token}
             messages.success(request, said)
             return redirect("projects:settings", request.project.slug)
     return _page(request, SettingsForm(instance=request.project), form)
@@ -61,8 +63,8 @@ def member_remove(request: HttpRequest, pk: int) -> HttpResponse:
     except DomainError as error:
         messages.error(request, error.message)
     else:
-        role = membership.get_role_display().lower()
-        messages.success(request, f"{membership.user.username} is {role} no more. What they said stays.")
+        given = {"name": membership.user.username, "role": _(membership.role)}
+        messages.success(request, _("%(name)s is %(role)s no more. What they said stays.") % given)
     return redirect("projects:settings", request.project.slug)
 
 

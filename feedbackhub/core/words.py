@@ -1,0 +1,28 @@
+"""Words that data carry (roles, states, reasons), named here so that they are translated where they are shown.
+
+Where they come from knows nothing of languages: the statistics, the training, codes in the database.
+"""
+
+from django.utils.translation import gettext_noop as said
+
+ROLES = (said("rater"), said("admin"), said("stakeholder"))
+TURNS = (said("system"), said("user"), said("assistant"))
+SPLITS = (said("train"), said("validation"), said("test"))
+ROWS = (said("prompts"), said("models"), said("outputs"), said("votes"), said("preferences"))
+SOURCES = (said("rater"), said("simulated"), said("votes"), said("preferences"))
+PHASES = (said("loading"), said("sampling"), said("training"), said("evaluating"), said("generating"), said("saving"))
+OUTCOMES = (said("completed"), said("stopped"), said("interrupted"), said("failed"))
+DIFFERENCES = (said("better"), said("worse"), said("no difference"), said("too few rows"))
+STANDINGS = (said("only wins"), said("only losses"), said("separated"), said("unconnected"))
+LEFT_OUT = (
+    said("identical answers"),
+    said("margin too small"),
+    said("no majority"),
+    said("no demonstration"),
+    said("test split"),
+)
+WITHOUT_A_VALUE = (
+    said("no two models have both won and lost against each other, directly or through others"),
+    said("the length difference is the same in every vote, so its effect cannot be estimated"),
+    said("length alone settles votes that the models leave open, so its effect has no bound"),
+)
