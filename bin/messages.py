@@ -12,6 +12,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import django
@@ -31,6 +32,7 @@ KEYWORDS = {
     **dict.fromkeys(("npgettext", "npgettext_lazy"), ((1, "c"), 2, 3)),
 }
 CALL = re.compile(r"""\b(?:n?p?gettext|_)\((?:'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|[^'"()])*\)""")
+SOME_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 PLACEHOLDER = re.compile(r"%\(\w+\)[a-z]|%[sd]")
 Found = Iterator[tuple[str, tuple]]
 
@@ -97,6 +99,7 @@ def _read(path: Path, language: str) -> Catalog:
 
 
 def compiled(catalog: Catalog) -> bytes:
+    catalog.creation_date = catalog.revision_date = SOME_DAY  # into the header, which would differ by the minute
     into = io.BytesIO()
     write_mo(into, catalog)
     return into.getvalue()

@@ -80,7 +80,7 @@ def group_set(request: HttpRequest) -> HttpResponse:
         except DomainError as error:
             _add_errors(form, error)
         else:
-            messages.success(request, f"The group {group.name} holds for tasks made from now on.")
+            messages.success(request, _("The group %(name)s holds for tasks made from now on.") % {"name": group.name})
             return redirect("projects:settings", request.project.slug)
     return _page(request, SettingsForm(instance=request.project), MemberForm(), form)
 
@@ -91,7 +91,7 @@ def group_set(request: HttpRequest) -> HttpResponse:
 def group_remove(request: HttpRequest, pk: int) -> HttpResponse:
     group = get_object_or_404(RaterGroup, project=request.project, pk=pk)
     groups.group_remove(group=group)
-    messages.success(request, f"The group {group.name} is gone; its open work is everyone’s.")
+    messages.success(request, _("The group %(name)s is gone; its open work is everyone’s.") % {"name": group.name})
     return redirect("projects:settings", request.project.slug)
 
 
@@ -107,7 +107,9 @@ def member_group(request: HttpRequest, pk: int) -> HttpResponse:
     except DomainError as error:
         messages.error(request, error.message)
     else:
-        messages.success(request, f"{membership.user.username} is in {group.name if group else 'no group'} now.")
+        given = {"name": membership.user.username, "group": group.name if group else ""}
+        said = _("%(name)s is in %(group)s now.") if group else _("%(name)s is in no group now.")
+        messages.success(request, said % given)
     return redirect("projects:settings", request.project.slug)
 
 
