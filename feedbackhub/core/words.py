@@ -21,7 +21,19 @@ LEFT_OUT = (
     said("no demonstration"),
     said("test split"),
 )
+NOT_MADE = (
+    said("already exists"),
+    said("outputs missing"),
+    said("identical outputs"),
+    said("no group for language"),
+    said("limit reached"),
+)
 WITHOUT_A_VALUE = (
+    said("there are no judgments"),
+    said("no item was judged by two raters"),
+    said("every judgment has the same label, so agreement by chance cannot be told from real agreement"),
+    said("the items with equally many judgments all have the same label"),
+    said("wherever two raters judged the same items, both gave one and the same label throughout"),
     said("no two models have both won and lost against each other, directly or through others"),
     said("the length difference is the same in every vote, so its effect cannot be estimated"),
     said("length alone settles votes that the models leave open, so its effect has no bound"),

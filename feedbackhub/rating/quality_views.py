@@ -4,6 +4,8 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as lazy
 from django.views.decorators.http import require_POST
 
 from feedbackhub.core.errors import DomainError, NotFound
@@ -15,11 +17,11 @@ from .models import Task
 from .selectors import agreement
 
 NAMES = {
-    "percent": ("Percent agreement", "of pairs of raters on the same item"),
-    "krippendorff_alpha": ("Krippendorff’s α", "1 is perfect, 0 is chance"),
-    "gwet_ac1": ("Gwet’s AC1", "steady where one label prevails"),
-    "cohen_kappa": ("Cohen’s κ", "the mean over pairs of raters"),
-    "fleiss_kappa": ("Fleiss’ κ", "over items with equally many judgments"),
+    "percent": (lazy("Percent agreement"), lazy("of pairs of raters on the same item")),
+    "krippendorff_alpha": (lazy("Krippendorff’s α"), lazy("1 is perfect, 0 is chance")),
+    "gwet_ac1": (lazy("Gwet’s AC1"), lazy("steady where one label prevails")),
+    "cohen_kappa": (lazy("Cohen’s κ"), lazy("the mean over pairs of raters")),
+    "fleiss_kappa": (lazy("Fleiss’ κ"), lazy("over items with equally many judgments")),
 }
 
 
@@ -54,5 +56,6 @@ def ask_again(request: HttpRequest, pk: int) -> HttpResponse:
     except DomainError as error:
         messages.error(request, error.message)
     else:
-        messages.success(request, f"Task {pk} now wants {task.judgments_wanted} judgments; it comes before others.")
+        given = {"task": pk, "wanted": task.judgments_wanted}
+        messages.success(request, _("Task %(task)s now wants %(wanted)s judgments; it comes before others.") % given)
     return redirect("rating:quality", request.project.slug)
