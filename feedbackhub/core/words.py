@@ -30,6 +30,8 @@ NOT_MADE = (
 )
 WITHOUT_A_VALUE = (
     said("there are no judgments"),
+    said("work began less than 3 hours ago"),
+    said("fewer than 20 judgments came lately"),
     said("no item was judged by two raters"),
     said("every judgment has the same label, so agreement by chance cannot be told from real agreement"),
     said("the items with equally many judgments all have the same label"),
