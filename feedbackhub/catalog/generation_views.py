@@ -114,5 +114,7 @@ def generation_action(request: HttpRequest, pk: int, action: str) -> HttpRespons
 def _generation(request: HttpRequest, pk: int) -> Generation:
     found = Generation.objects.filter(project=request.project, pk=pk).first()
     if found is None:
-        raise NotFound(f'There is no generation {pk} in "{request.project.slug}".')
+        raise NotFound(
+            _('There is no generation %(pk)s in "%(project)s".') % {"pk": pk, "project": request.project.slug}
+        )
     return found

@@ -41,7 +41,7 @@ def prompt(request: HttpRequest, pk: int) -> HttpResponse:
     """A prompt, its references, and its outputs side by side."""
     found = request.project.prompts.filter(pk=pk).first()
     if found is None:
-        raise NotFound(f'There is no prompt {pk} in "{request.project.slug}".')
+        raise NotFound(_('There is no prompt %(pk)s in "%(project)s".') % {"pk": pk, "project": request.project.slug})
     neighbours = request.project.prompts.only("pk")
     context = {
         "prompt": found,
@@ -82,7 +82,7 @@ def model(request: HttpRequest, pk: int) -> HttpResponse:
     """What a model version is made of, and some of its outputs."""
     found = selectors.models_with_outputs(request.project).filter(pk=pk).first()
     if found is None:
-        raise NotFound(f'There is no model {pk} in "{request.project.slug}".')
+        raise NotFound(_('There is no model %(pk)s in "%(project)s".') % {"pk": pk, "project": request.project.slug})
     outputs = found.outputs.filter(prompt__project=request.project).select_related("prompt").order_by("-pk")
     context = {
         "model": found,

@@ -75,13 +75,21 @@ def map_check(kind: str, field_map: object) -> dict[str, str]:
     if field_map is None:
         return {}
     if not isinstance(field_map, Mapping):
-        _refuse("map", 'map must be a JSON object of our field → theirs, like {"prompt": "question"}.')
+        _refuse("map", _('map must be a JSON object of our field → theirs, like {"prompt": "question"}.'))
     checked = {}
     for ours, theirs in field_map.items():
         if ours not in FIELDS[kind]:
-            _refuse("map", f'map: {kind} have no field "{ours}"; there are {", ".join(FIELDS[kind])}.')
+            _refuse(
+                "map",
+                _('map: %(kind)s have no field "%(ours)s"; there are %(names)s.')
+                % {"kind": kind, "ours": ours, "names": ", ".join(FIELDS[kind])},
+            )
         if theirs is not None and not isinstance(theirs, str):
-            _refuse("map", f'map: "{ours}" must name a field of the source (a text), not {json.dumps(theirs)[:80]}.')
+            _refuse(
+                "map",
+                _('map: "%(ours)s" must name a field of the source (a text), not %(given)s.')
+                % {"ours": ours, "given": json.dumps(theirs)[:80]},
+            )
         checked[ours] = theirs or ""
     return checked
 
@@ -109,12 +117,16 @@ def template_check(template: str) -> str:
     try:
         parts = list(Formatter().parse(template))
     except ValueError as error:
-        _refuse("template", f"template: {error}. Write {{{{ and }}}} for braces that are meant as such.")
+        _refuse(
+            "template", _("template: %(error)s. Write {{ and }} for braces that are meant as such.") % {"error": error}
+        )
     for _text, name, spec, conversion in parts:
         if name is not None and not name.strip():
-            _refuse("template", "template: {} names no field; write {field}, or {{}} for the braces themselves.")
+            _refuse("template", _("template: {} names no field; write {field}, or {{}} for the braces themselves."))
         if spec or conversion:
-            _refuse("template", f"template: {{{name}}} takes a field's name only, no : or ! behind it.")
+            _refuse(
+                "template", _("template: {%(name)s} takes a field's name only, no : or ! behind it.") % {"name": name}
+            )
     return template
 
 

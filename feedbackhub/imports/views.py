@@ -69,7 +69,7 @@ def import_report(request: HttpRequest, pk: int) -> HttpResponse:
     """One import; while it is being read the page asks again every second and takes the report only."""
     report = Import.objects.filter(project=request.project, pk=pk).select_related("created_by").first()
     if report is None:
-        raise NotFound(f'There is no import {pk} in "{request.project.slug}".')
+        raise NotFound(_('There is no import %(pk)s in "%(project)s".') % {"pk": pk, "project": request.project.slug})
     context = {
         "report": report,
         "active": report.status in OPEN,

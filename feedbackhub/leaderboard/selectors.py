@@ -273,7 +273,7 @@ def _status_notes(rows: list[dict]) -> list[dict]:
 def ab(*, project: Project, a: ModelVersion, b: ModelVersion) -> dict:
     """`a` against `b`, from `a`'s side. Raises DomainError when they are the same model."""
     if a.pk == b.pk:
-        message = f'"{a.name}" against itself says nothing; name two different models.'
+        message = _('"%(a)s" against itself says nothing; name two different models.') % {"a": a.name}
         raise DomainError(message, fields={"b": message})
     by_category: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(4, dtype=np.int64))
     low, high = sorted((a, b), key=lambda model: model.pk)

@@ -4,6 +4,7 @@ A project that is not yours is said not to exist (404); a project that is yours 
 """
 
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
 
 from feedbackhub.accounts.models import User
 from feedbackhub.core.errors import Forbidden, NotFound
@@ -33,10 +34,13 @@ def require(user: User, project: Project, allowed: frozenset[str]) -> frozenset[
     """
     roles = roles_of(user, project)
     if not roles:
-        raise NotFound(f'There is no project "{project.slug}" that you belong to.')
+        raise NotFound(_('There is no project "%(project)s" that you belong to.') % {"project": project.slug})
     if not roles & allowed:
-        wanted = " or ".join(sorted(allowed))
-        raise Forbidden(f'In "{project.slug}" this needs the role {wanted}; yours is {" and ".join(sorted(roles))}.')
+        wanted = _(" or ").join(map(_, sorted(allowed)))
+        raise Forbidden(
+            _('In "%(project)s" this needs the role %(wanted)s; yours is %(roles)s.')
+            % {"project": project.slug, "wanted": wanted, "roles": _(" and ").join(map(_, sorted(roles)))}
+        )
     return roles
 
 
@@ -44,7 +48,7 @@ def project_for(user: User, slug: str, allowed: frozenset[str]) -> tuple[Project
     """The project called `slug` with the user's roles in it, by the same rules as `require`."""
     project = Project.objects.filter(slug=slug).first()
     if project is None:
-        raise NotFound(f'There is no project "{slug}" that you belong to.')
+        raise NotFound(_('There is no project "%(project)s" that you belong to.') % {"project": slug})
     return project, require(user, project, allowed)
 
 

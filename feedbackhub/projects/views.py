@@ -57,7 +57,7 @@ def member_add(request: HttpRequest) -> HttpResponse:
 def member_remove(request: HttpRequest, pk: int) -> HttpResponse:
     membership = Membership.objects.select_related("user").filter(project=request.project, pk=pk).first()
     if membership is None:
-        raise NotFound("There is no such member.")
+        raise NotFound(_("There is no such member."))
     try:
         services.member_remove(project=request.project, membership=membership)
     except DomainError as error:
