@@ -1,19 +1,34 @@
 """make bench: repeatable benchmarks. Each writes bench/results/NAME.json and prints a table.
 
-python -m bench                 all of them
-python -m bench rating          one
+python -m bench                  all but the peers
+python -m bench rating crowd     some
+python -m bench --quick rating   small and short, to see whether it works; writes nothing
 """
 
 import argparse
 import json
 import os
 import platform
+import subprocess
+import sys
 import tempfile
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 
-NAMES = ("rating", "leaderboard", "imports", "active")
+from .servers import postgresql, valkey
+
+# What each is measured on; with DATABASE_URL, on that alone.
+DATABASES = {
+    "rating": ("sqlite", "postgresql"),
+    "crowd": ("sqlite", "postgresql"),
+    "leaderboard": ("sqlite",),
+    "imports": ("sqlite",),
+    "active": ("sqlite",),
+    "peers": ("postgresql",),
+}
+OPTIONAL = {"peers"}  # installs Label Studio and Potato, a gigabyte
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -23,8 +38,8 @@ def machine() -> dict:
 
 
 def table(rows: list[dict]) -> str:
-    columns = list(rows[0])
-    cells = [columns, *([_cell(row[column]) for column in columns] for row in rows)]
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    cells = [columns, *([_cell(row.get(column, "")) for column in columns] for row in rows)]
     widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
     return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in cells)
 
@@ -33,35 +48,58 @@ def _cell(value: object) -> str:
     return f"{value:.2f}" if isinstance(value, float) else str(value)
 
 
-def _with_other_databases(path: Path, rows: list[dict]) -> list[dict]:
-    """The rows, and those measured before on databases that were not measured now."""
-    before = json.loads(path.read_text())["rows"] if path.exists() else []
-    now = {row.get("database") for row in rows}
-    return [row for row in before if row.get("database") not in now] + rows
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; all of them by default")
-    names = parser.parse_args().names or NAMES
-    if unknown := set(names) - set(NAMES):
-        parser.error(f"no benchmark is called {', '.join(sorted(unknown))}; these are: {', '.join(NAMES)}")
-    with tempfile.TemporaryDirectory(prefix="feedbackhub-bench-") as home:
-        os.environ.update(FEEDBACKHUB_HOME=home, DJANGO_SETTINGS_MODULE="feedbackhub.settings", LOG_LEVEL="ERROR")
-        os.environ.setdefault("REDIS_URL", "redis://127.0.0.1:1/0")
-        import django
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(DATABASES)}")
+    parser.add_argument("--quick", action="store_true", help="small and short; writes nothing")
+    parser.add_argument("--here", metavar="FILE", help=argparse.SUPPRESS)  # one benchmark, its rows into FILE
+    given = parser.parse_args()
+    names = given.names or [name for name in DATABASES if name not in OPTIONAL]
+    if unknown := set(names) - set(DATABASES):
+        parser.error(f"no benchmark is called {', '.join(sorted(unknown))}; these are: {', '.join(DATABASES)}")
+    if given.here:
+        Path(given.here).write_text(json.dumps(_measured(names[0])))
+        return
+    failed = [name for name in names if not _benchmark(name, given.quick)]
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
 
-        django.setup()
-        from django.core.management import call_command
 
-        call_command("migrate", verbosity=0)
-        for name in names:
-            rows = import_module(f"bench.{name}").run()
-            date = datetime.now(UTC).date().isoformat()
-            result = {"benchmark": name, "date": date, **machine(), "rows": rows}
-            path = RESULTS / f"{name}.json"
-            path.write_text(json.dumps({**result, "rows": _with_other_databases(path, rows)}, indent=1) + "\n")
-            print(f"\n{name}\n{table(rows)}", flush=True)
+def _benchmark(name: str, quick: bool) -> bool:
+    """Run it, on each database in a process of its own with its own home; False when one of them failed."""
+    rows, began = [], datetime.now(UTC)
+    for database in ("given",) if "DATABASE_URL" in os.environ else DATABASES[name]:
+        with tempfile.TemporaryDirectory(prefix="feedbackhub-bench-") as folder, ExitStack() as stack:
+            home = Path(folder)
+            environment = {**os.environ, "FEEDBACKHUB_HOME": str(home), "LOG_LEVEL": "ERROR"}
+            environment["REDIS_URL"] = stack.enter_context(valkey(home / "valkey"))
+            if database == "postgresql":
+                environment["DATABASE_URL"] = stack.enter_context(postgresql(home / "postgresql"))
+            environment["BENCH_PEERS"] = str(Path(os.environ.get("FEEDBACKHUB_HOME", "var")).resolve() / "peers")
+            if quick:
+                environment["BENCH_QUICK"] = "1"
+            command = [sys.executable, "-m", "bench", name, "--here", str(home / "rows.json")]
+            if subprocess.run(command, env=environment).returncode:
+                return False
+            rows += json.loads((home / "rows.json").read_text())
+    print(f"\n{name}\n{table(rows)}", flush=True)
+    if not quick:
+        result = {"benchmark": name, "date": began.date().isoformat(), **machine(), "rows": rows}
+        (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+    return True
+
+
+def _measured(name: str) -> list[dict]:
+    os.environ["DJANGO_SETTINGS_MODULE"] = "feedbackhub.settings"
+    import django
+
+    django.setup()
+    from django.core.management import call_command
+
+    call_command("migrate", verbosity=0)
+    return import_module(f"bench.{name}").run()
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Who and what the benchmarks need: a superuser, a rater, prompts with answers."""
+"""Who and what the benchmarks need: a superuser, raters, tasks, judgments, as many as wished."""
 
-from itertools import groupby, islice
-from operator import itemgetter
+import uuid
 
-from tqdm import tqdm
+from django.core.management.color import no_style
+from django.db import connection
 
 
 def admin():
@@ -13,10 +13,10 @@ def admin():
     return user
 
 
-def rater(project):
+def rater(project, name: str = "rater"):
     from feedbackhub.projects.services import member_add
 
-    return member_add(project=project, username=f"rater-{project.slug}", role="rater")[0].user
+    return member_add(project=project, username=f"{name}-{project.slug}", role="rater")[0].user
 
 
 def api_of(user):
@@ -29,60 +29,124 @@ def api_of(user):
     return api
 
 
-def answers(project, *, prompts: int, models: int) -> list:
-    """`prompts` prompts with an answer of some 400 characters by each of `models` models; returns the models."""
-    from feedbackhub.catalog.content import messages_of, prompt_digest, text_parts
+def tasks_make(project, *, tasks: int, judgments_wanted: int = 1) -> None:
+    """`tasks` prompts, each with answers of some 400 characters by two models and a pairwise task of them.
+
+    The first is made as the product makes it, the others are copies of its rows, made by the database itself.
+    """
     from feedbackhub.catalog.models import ModelVersion, Output, Prompt
-
-    versions = [ModelVersion.objects.create(project=project, name=f"model-{n}", kind="imported") for n in range(models)]
-    rows = []
-    for number in range(prompts):
-        messages = messages_of(f"Question {number}: what is to be said of it?")
-        rows.append(Prompt(project=project, messages=messages, digest=prompt_digest(messages), split="train"))
-    made = _in_chunks(Prompt, tqdm(rows, desc="prompts", leave=False))
-    outputs = (
-        Output(
-            prompt=prompt, model=model, parts=text_parts(f"{model.name} says of {prompt.pk}. " * 20), content_key="0"
-        )
-        for prompt in tqdm(made, desc="answers", leave=False)
-        for model in versions
-    )
-    _in_chunks(Output, outputs)
-    return versions
-
-
-def pairwise_tasks(project) -> None:
-    """A task of the first two answers to every prompt, as tasks_create makes them, but more than 10,000 at once."""
-    from feedbackhub.catalog.models import Output
     from feedbackhub.rating.models import Assignment, Task, TaskOutput
-    from feedbackhub.rating.tasks import outputs_key
+    from feedbackhub.rating.services import tasks_create
 
-    rows = Output.objects.filter(prompt__project=project).order_by("prompt_id", "pk").values_list("prompt_id", "pk")
-    pairs = [
-        (prompt, [pk for _, pk in islice(group, 2)])
-        for prompt, group in groupby(rows.iterator(chunk_size=10_000), key=itemgetter(0))
-    ]
-    tasks = _in_chunks(
-        Task,
-        (
-            Task(
-                project=project,
-                prompt_id=prompt,
-                kind="pairwise",
-                outputs_key=outputs_key("pairwise", pair),
-                judgments_wanted=1,
-            )
-            for prompt, pair in tqdm(pairs, desc="tasks", leave=False)
-        ),
+    models = [ModelVersion.objects.create(project=project, name=f"model-{n}", kind="imported") for n in range(2)]
+    prompt = _answered_prompt(project, models)
+    project.judgments_per_task = judgments_wanted
+    project.save()
+    tasks_create(project=project, models=models)
+    task = Task.objects.get(project=project)
+    free = {model: (model.objects.order_by("-pk").values_list("pk", flat=True).first()) for model in (Prompt, Task)}
+    prompt_of = f"{free[Prompt]} + n"
+    task_of = f"{free[Task]} + n"
+    copies(prompt, tasks - 1, id=prompt_of, digest=f"'{project.slug}-' || n")
+    copies(task, tasks - 1, id=task_of, prompt_id=prompt_of, outputs_key=f"'{project.slug}-' || n")
+    for output in Output.objects.filter(prompt=prompt).order_by("pk"):
+        last = Output.objects.order_by("-pk").values_list("pk", flat=True).first()
+        output_of = f"{last} + n"
+        copies(output, tasks - 1, id=output_of, prompt_id=prompt_of, run_uuid=_uuid())
+        copies(TaskOutput.objects.get(task=task, output=output), tasks - 1, task_id=task_of, output_id=output_of)
+    for assignment in Assignment.objects.filter(task=task):
+        copies(assignment, tasks - 1, task_id=task_of)
+    tidy()
+
+
+def judgments_make(project, rater, *, judgments: int) -> None:
+    """Let `rater` have judged the project's first `judgments` tasks: one really, the others as copies of its rows.
+
+    The tasks are those of tasks_make, that is, their ids follow each other.
+    """
+    from feedbackhub.api.rating import lease_shown
+    from feedbackhub.rating.models import Assignment, JudgmentItem, Serving, Task
+    from feedbackhub.rating.services import judgment_record, task_next
+    from feedbackhub.tracing.models import Delivery
+
+    lease = task_next(project=project, rater=rater)
+    judgment = judgment_record(rater=rater, task=lease.task, payload=vote(lease_shown(lease))).judgment
+    first, second = Task.objects.filter(project=project).order_by("pk").values_list("pk", flat=True)[:2]
+    assert lease.task.pk == first
+    task_of, judgment_of = f"{second} - 1 + n", f"{judgment.pk} + n"
+    count = judgments - 1
+    served = Serving.objects.get(task=first, rater=rater)
+    copies(served, count, task_id=task_of, shown=_outputs_of(task_of))
+    copies(judgment, count, id=judgment_of, task_id=task_of, key=_uuid())
+    for item in JudgmentItem.objects.filter(judgment=judgment):
+        copies(item, count, judgment_id=judgment_of)
+    for delivery in Delivery.objects.filter(subject=f"judgment:{judgment.pk}"):
+        copies(
+            delivery, count, dedupe_key=f"'{delivery.dedupe_key[:40]}-' || n", subject=f"'judgment:' || ({judgment_of})"
+        )
+    done = Assignment.objects.get(task=first, rater=rater)
+    Assignment.objects.filter(task__gte=second, task__lt=second + count, ordinal=done.ordinal).update(
+        state=done.state, rater=rater, leased_at=done.leased_at
     )
-    _in_chunks(
-        TaskOutput, (TaskOutput(task=task, output_id=pk) for task, (_, pair) in zip(tasks, pairs) for pk in pair)
-    )
-    _in_chunks(Assignment, (Assignment(task=task, project=project, ordinal=0) for task in tasks))
+    tidy()
 
 
-def _in_chunks(model, rows) -> list:
-    made, rows = [], iter(rows)
-    while chunk := list(islice(rows, 4000)):
-        made += model.objects.bulk_create(chunk)
-    return made
+def copies(row, count: int, **changed: str) -> None:
+    """INSERT `count` copies of a row; `changed`: SQL by column, in which n counts from 1."""
+    if not count:
+        return
+    table = connection.ops.quote_name(row._meta.db_table)
+    columns = [field.column for field in row._meta.concrete_fields if not field.primary_key or field.column in changed]
+    quoted = [connection.ops.quote_name(column) for column in columns]
+    values = [changed.get(column, f"{table}.{name}") for column, name in zip(columns, quoted)]
+    if connection.vendor == "postgresql":
+        numbers = f"(SELECT generate_series(1, {count}) AS n) numbers"
+    else:
+        numbers = f"(WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < {count}) SELECT n FROM c)"
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {table} ({', '.join(quoted)}) SELECT {', '.join(values)} "
+            f"FROM {table}, {numbers} WHERE {table}.id = {row.pk}"
+        )
+        for statement in connection.ops.sequence_reset_sql(no_style(), [type(row)]):
+            cursor.execute(statement)
+
+
+def tidy() -> None:
+    """What autovacuum does some minutes after a load like this; nobody rates a million tasks in the next minute."""
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE" if connection.vendor == "postgresql" else "ANALYZE")
+        if connection.vendor == "sqlite":
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _uuid() -> str:
+    return "gen_random_uuid()" if connection.vendor == "postgresql" else "lower(hex(randomblob(16)))"
+
+
+def _outputs_of(task: str) -> str:
+    """SQL: the JSON list of a task's outputs."""
+    function = "jsonb_agg" if connection.vendor == "postgresql" else "json_group_array"
+    return f"(SELECT {function}(output_id) FROM rating_taskoutput WHERE task_id = {task})"
+
+
+def _answered_prompt(project, models):
+    from feedbackhub.catalog.content import text_parts
+    from feedbackhub.catalog.models import Output
+    from feedbackhub.catalog.services import prompt_get_or_create
+
+    prompt, _ = prompt_get_or_create(project=project, prompt="What is to be said of it?")
+    for model in models:
+        Output.objects.create(
+            prompt=prompt, model=model, parts=text_parts(f"{model.name} says a sentence. " * 15), content_key="0"
+        )
+    return prompt
+
+
+# --- What a rater sends -----------------------------------------------------------------------------------------------
+
+
+def vote(task: dict) -> dict:
+    """A judgment of a task (as the API shows it): the answers ranked as shown."""
+    shown = [output["id"] for output in task["outputs"]]
+    return {"key": str(uuid.uuid4()), "ranking": [[one] for one in shown], "shown": shown, "duration_ms": 900}

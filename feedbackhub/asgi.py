@@ -7,9 +7,10 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "feedbackhub.settings")
 
 from channels.auth import AuthMiddlewareStack  # noqa: E402
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
-from django.core.asgi import get_asgi_application  # noqa: E402
 
-django = get_asgi_application()
+from feedbackhub.core.asgi import application as django_application  # noqa: E402
+
+django = django_application()
 
 from feedbackhub.accounts.sockets import OriginOrTokenMiddleware  # noqa: E402
 from feedbackhub.routing import websocket_urlpatterns  # noqa: E402

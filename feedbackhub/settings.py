@@ -114,6 +114,7 @@ TEMPLATES = [
 # other instead of failing half-way with "database is locked"; synchronous=FULL keeps a committed vote over a power cut.
 DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{FEEDBACKHUB_HOME / 'feedbackhub.sqlite3'}")}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    DATABASES["default"]["ENGINE"] = "feedbackhub.core.sqlite"
     # A file in tests too: only there do several connections meet as they do in production.
     DATABASES["default"]["TEST"] = {"NAME": str(FEEDBACKHUB_HOME / "test.sqlite3")}
     DATABASES["default"]["OPTIONS"] = {
@@ -122,8 +123,12 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-65536;",
     }
 else:
-    DATABASES["default"]["CONN_MAX_AGE"] = 60
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+    if env.bool("PREPARED_STATEMENTS", default=True):
+        # Parsed and planned once a connection, not once a request.
+        prepared = {"server_side_binding": True, "prepare_threshold": 2}
+        DATABASES["default"]["OPTIONS"] = prepared | DATABASES["default"].get("OPTIONS", {})
+DATABASES["default"]["CONN_MAX_AGE"] = 60
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_USER_MODEL = "accounts.User"

@@ -5,6 +5,8 @@ import os
 import pwd
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 HOW_TO_GET_IT = "PostgreSQL's binaries are missing: run `make system` as root, or install the package postgresql."
@@ -20,7 +22,15 @@ def _binaries() -> Path:
 
 
 def start(directory: Path, port: int) -> str:
-    """Make and start a cluster under `directory`; returns its DATABASE_URL. It is stopped at exit.
+    """A cluster as in `running`, without fsync; returns its DATABASE_URL. It is stopped at exit."""
+    cluster = running(directory, port, fsync=False)
+    atexit.register(cluster.__exit__, None, None, None)
+    return cluster.__enter__()
+
+
+@contextmanager
+def running(directory: Path, port: int, *, fsync: bool) -> Iterator[str]:
+    """Make and start a cluster under `directory`, and stop it in the end; its DATABASE_URL.
 
     PostgreSQL refuses to run as root, so root hands it to the user postgres (or nobody).
     """
@@ -41,8 +51,12 @@ def start(directory: Path, port: int) -> str:
     subprocess.run(
         [binaries / "initdb", "-D", cluster, "-U", "feedbackhub", "-A", "trust", "-E", "UTF8", "--no-sync"], **run
     )
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off"
+    options = (
+        f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync={'on' if fsync else 'off'}"
+    )
     pg_ctl = [binaries / "pg_ctl", "-D", cluster, "-l", directory / "log", "-w"]
     subprocess.run([*pg_ctl, "-o", options, "start"], **run)
-    atexit.register(subprocess.run, [*pg_ctl, "-m", "immediate", "stop"], stdout=subprocess.DEVNULL, cwd="/", **demote)
-    return f"postgres://feedbackhub@127.0.0.1:{port}/postgres"
+    try:
+        yield f"postgres://feedbackhub@127.0.0.1:{port}/postgres"
+    finally:
+        subprocess.run([*pg_ctl, "-m", "immediate", "stop"], stdout=subprocess.DEVNULL, cwd="/", **demote)

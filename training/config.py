@@ -194,6 +194,10 @@ class RewardSettings(Tuning):
     learning_rate: float = learning_rate(3e-4)
     # Eisenstein et al. 2023, arXiv 2312.09244; TRL recommends 0.01.
     centering: float = setting(0.01, "Weight of the term that keeps rewards around zero.", minimum=0, maximum=10)
+    # Touvron et al. 2023, arXiv 2307.09288, section 3.2.2: helps where raters are sure; 0 asks for none.
+    margin: float = setting(
+        0.0, "By how much rewards must differ at least, times the row's margin (1: unanimous).", minimum=0, maximum=100
+    )
     # Coste et al. 2024, arXiv 2310.02743: four or five members show most of the spread.
     heads: int = setting(
         4, "Heads, each on a bootstrap of the pairs: their spread is the uncertainty.", minimum=1, maximum=64

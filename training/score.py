@@ -16,7 +16,7 @@ def score(run: RunDirectory, spec: dict, settings: ScoreSettings) -> dict:
     """Run the recipe; returns what result.json is to say.
 
     run.json's `reward` (else `base`) names the reward model: {path, adapter}. data.answers: rows {id, prompt,
-    completion}, conversational. scores.jsonl: {id, reward, heads}: the mean of the heads and each of them, divided by the
+    completion}, conversational. scores.jsonl: {id, reward, heads}: the mean of the heads and each of them, over the
     temperature that was found on the validation pairs, so that σ of a difference is the probability of being preferred.
     """
     base = base_of({"base": spec.get("reward") or spec.get("base")})

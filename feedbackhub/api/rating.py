@@ -6,12 +6,13 @@ from rest_framework.response import Response
 from feedbackhub.catalog.content import text_of
 from feedbackhub.catalog.services import model_by_name
 from feedbackhub.core.errors import NotFound
-from feedbackhub.projects.access import ADMINISTER, RATE, READ_REPORTS, require, roles_of
+from feedbackhub.projects.access import ADMINISTER, OWN_WORK, RATE, READ_REPORTS, require, roles_of
 from feedbackhub.projects.models import Role, TaskKind
 from feedbackhub.rating import selectors, services
 from feedbackhub.rating.models import Judgment, Task
 
 from .base import Endpoint, Strict, body_of, number_of, page
+from .judgment_schema import JUDGMENT
 
 
 class TasksBody(Strict):
@@ -64,9 +65,18 @@ def judgment_shown(judgment: Judgment) -> dict:
         "none_acceptable": judgment.none_acceptable,
         "strength": judgment.strength or None,
         "items": [
-            {"output": item.output_id, "position": item.position, "tier": item.tier, "thumbs": item.thumbs}
+            {
+                "output": item.output_id,
+                "position": item.position,
+                "tier": item.tier,
+                "thumbs": item.thumbs,
+                "scores": item.scores,
+                "correction": item.correction or None,
+            }
             for item in judgment.items.all()
         ],
+        "flags": judgment.flags,
+        "spans": judgment.spans,
         "comment": judgment.comment,
         "received_at": judgment.received_at,
     }
@@ -105,10 +115,10 @@ class TaskEndpoint(Endpoint):
     """An endpoint of one task of a project that the caller rates in."""
 
     def task(self, request: Request, pk: int) -> Task:
-        task = Task.objects.select_related("project", "prompt").filter(pk=pk).first()
+        task = selectors.task_by_id(pk)
         if task is None:
             raise NotFound(f"There is no task {pk} that you may rate.")
-        require(request.user, task.project, RATE)
+        require(request.user, task.project, OWN_WORK)
         return task
 
 
@@ -123,17 +133,17 @@ class Judgments(TaskEndpoint):
 
     @extend_schema(
         summary="Judge a task",
-        request=dict,
+        request={"application/json": JUDGMENT},
         parameters=[OpenApiParameter("next", int, description="1: answer the next task as well.")],
         responses={200: dict, 201: dict},
     )
     def post(self, request: Request, pk: int) -> Response:
-        task = self.task(request, pk)
-        recorded = services.judgment_record(rater=request.user, task=task, payload=request.data)
+        given = {"rater": request.user, "task": self.task(request, pk), "payload": request.data}
+        and_next = request.query_params.get("next") == "1"
+        recorded = services.judgment_record(**given, and_next=and_next)
         answer = {"id": recorded.judgment.pk, "counted": recorded.judgment.counted}
-        if request.query_params.get("next") == "1":
-            lease = services.task_next(project=task.project, rater=request.user, has_judged=True)
-            answer["next_task"] = lease_shown(lease)
+        if and_next:
+            answer["next_task"] = lease_shown(recorded.next)
         return Response(answer, status=201 if recorded.created else 200)
 
 
@@ -157,7 +167,7 @@ class Undo(Endpoint):
         judgment = Judgment.objects.select_related("project").filter(pk=pk, rater=request.user).first()
         if judgment is None:
             raise NotFound(f"There is no judgment {pk} of yours.")
-        require(request.user, judgment.project, RATE)
+        require(request.user, judgment.project, OWN_WORK)
         services.judgment_undo(rater=request.user, judgment=judgment)
         return Response({"id": pk, "task": judgment.task_id, "undone": True})
 
@@ -165,7 +175,7 @@ class Undo(Endpoint):
 class History(Endpoint):
     @extend_schema(summary="Your own judgments, latest first", responses=dict)
     def get(self, request: Request, slug: str) -> Response:
-        project = self.project(request, slug, RATE)
+        project = self.project(request, slug, OWN_WORK)
         return page(request, selectors.history(project=project, rater=request.user), judgment_shown)
 
 

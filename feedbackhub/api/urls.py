@@ -1,7 +1,7 @@
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
-from . import catalog, checks, projects, rating, reports, rounds
+from . import catalog, checks, projects, rating, reports, reward, rounds
 
 project = [
     path("", projects.ProjectDetail.as_view()),
@@ -21,6 +21,7 @@ project = [
     path("live/", checks.LivePace.as_view()),
     path("datasets/", rounds.Datasets.as_view()),
     path("rounds/", rounds.Rounds.as_view()),
+    path("reward-scorings/", reward.RewardScorings.as_view()),
     path("evaluations/", reports.Evaluations.as_view()),
     path("leaderboard/", reports.Leaderboard.as_view()),
     path("ab/", reports.AB.as_view()),

@@ -19,12 +19,15 @@ from pygments.lexers import get_lexer_by_name
 from pygments.token import STANDARD_TYPES
 from pygments.util import ClassNotFound
 
+from .maths import maths
+
 HIGHLIGHTED_AT_MOST = 20_000  # characters; a longer block is shown plain, for lexers are regular expressions
 TAGS = {
     *("a", "blockquote", "br", "code", "div", "em", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p"),
     *("pre", "s", "span", "strong", "table", "tbody", "td", "th", "thead", "tr", "ul"),
 }
-CLASSES = {"span": set(filter(None, STANDARD_TYPES.values())), "div": {"highlight"}}
+MATH = {"math", "math-display"}
+CLASSES = {"span": set(filter(None, STANDARD_TYPES.values())) | MATH, "div": {"highlight", *MATH}}
 _cleaner = nh3.Cleaner(
     tags=TAGS,
     attributes={"a": {"href", "title"}, "ol": {"start"}},
@@ -69,9 +72,11 @@ def _code(text: str, language: list[str]) -> str:
 # breaks: models end lines where they mean to.
 _parser = MarkdownIt("commonmark", {"html": False, "breaks": True}, renderer_cls=_Renderer)
 _parser.enable(["table", "strikethrough"])
+_parser.use(maths)
 
 
 @lru_cache(maxsize=1024)
 def markdown(text: str) -> SafeString:
-    """`text` (CommonMark with tables) as safe HTML; code carries Pygments' classes inside `.highlight`."""
+    """`text` (CommonMark with tables) as safe HTML; code carries Pygments' classes inside `.highlight`, formulas their
+    TeX inside `.math`."""
     return mark_safe(_cleaner.clean(_parser.render(text)))

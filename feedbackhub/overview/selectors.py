@@ -105,7 +105,8 @@ def _trained(project: Project, mine: set[int]) -> list[dict]:
         behind = [mine.intersection(ids) for ids in made.dataset.rows.values_list("judgments", flat=True).iterator()]
         votes = set().union(*behind)
         if votes:
-            compared = ab(project=project, a=made.model, b=made.base_model)
+            is_policy = made.model.role == ModelVersion.Purpose.POLICY
+            compared = ab(project=project, a=made.model, b=made.base_model) if is_policy else None
             found.append({"round": made, "votes": len(votes), "rows": sum(map(bool, behind)), "ab": compared})
     return found
 

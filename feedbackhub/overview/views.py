@@ -5,7 +5,7 @@ from django.utils.translation import gettext as _
 
 from feedbackhub.catalog.selectors import models_of
 from feedbackhub.core.errors import DomainError, NotFound
-from feedbackhub.projects.access import ANY, RATE, READ_REPORTS
+from feedbackhub.projects.access import ANY, OWN_WORK, READ_REPORTS
 from feedbackhub.projects.models import Role
 from feedbackhub.projects.pages import project_page
 from feedbackhub.projects.services import project_create
@@ -66,7 +66,7 @@ def model(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @login_required
-@project_page(RATE)
+@project_page(OWN_WORK)
 def rater(request: HttpRequest) -> HttpResponse:
     """The rater's own page: how much they have said, how fast, with whom they agree, and what it was good for."""
     return render(request, "overview/rater.html", selectors.rater_page(request.project, request.user))

@@ -86,6 +86,7 @@ class Membership(models.Model):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=12, choices=Role.choices)
     group = models.ForeignKey(RaterGroup, on_delete=models.SET_NULL, null=True, blank=True, related_name="memberships")
+    suspended_because = models.TextField(blank=True, help_text="A rater who gets no new tasks: what they are told.")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

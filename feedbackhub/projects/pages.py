@@ -7,14 +7,14 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext_lazy as _
 
-from .access import ADMINISTER, RATE, READ_REPORTS, project_for
+from .access import ADMINISTER, ANY, OWN_WORK, READ_REPORTS, project_for
 
 # Label, URL name, who sees it. The order is the loop's.
 NAVIGATION = [
-    (_("Overview"), "overview:project", frozenset({"rater", "admin", "stakeholder"})),
-    (_("Rate"), "rating:next", RATE),
-    (_("History"), "rating:history", RATE),
-    (_("My work"), "overview:rater", RATE),
+    (_("Overview"), "overview:project", ANY),
+    (_("Rate"), "rating:next", OWN_WORK),
+    (_("History"), "rating:history", OWN_WORK),
+    (_("My work"), "overview:rater", OWN_WORK),
     (_("Tasks"), "rating:tasks", ADMINISTER),
     (_("Live"), "rating:live", ADMINISTER),
     (_("Quality"), "rating:quality", ADMINISTER),

@@ -120,6 +120,19 @@ def member_remove(*, project: Project, membership: Membership) -> None:
 
 
 @transaction.atomic
+def member_suspend(*, project: Project, user: User, because: str) -> None:
+    """Give a rater no new tasks, and tell them why; an empty `because` lets them go on.
+
+    Raises DomainError: they are no rater here, or an admin, who may rate whatever the rater's role says.
+    """
+    roles = Membership.objects.select_for_update().filter(project=project, user=user)
+    if because and (user.is_superuser or roles.filter(role=Role.ADMIN).exists()):
+        raise DomainError(f"{user.username} is an admin; take that role away first.", status=409)
+    if not roles.filter(role=Role.RATER).update(suspended_because=because) and because:
+        raise DomainError(f"{user.username} is no rater in this project any more.", status=409)
+
+
+@transaction.atomic
 def member_add(
     *, project: Project, username: str, role: str, password: str | None = None, is_simulated: bool = False
 ) -> tuple[Membership, str | None]:

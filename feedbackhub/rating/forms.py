@@ -1,5 +1,6 @@
 """What the rating pages send, as services want it."""
 
+import json
 import time
 from typing import Any
 
@@ -33,9 +34,20 @@ def payload_of(data: QueryDict, task: Task) -> dict[str, Any]:
         payload["supersedes"] = _number(data["supersedes"], "supersedes")
     if flags := data.getlist("flags"):
         payload["flags"] = flags
+    if spans := _spans(data):
+        payload["spans"] = spans
     if correction := _corrected(data, shown):
         payload["correction"] = correction
     return payload
+
+
+def _spans(data: QueryDict) -> Any:
+    """What the page's script wrote into its field, as JSON; whether they are spans, the service says."""
+    try:
+        return json.loads(data.get("spans") or "[]")
+    except ValueError as error:
+        message = "spans must be a list of spans, as JSON."
+        raise DomainError(message, fields={"spans": message}) from error
 
 
 def _corrected(data: QueryDict, shown: list[int]) -> dict[str, str]:

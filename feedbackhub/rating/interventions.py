@@ -102,7 +102,7 @@ def _hand(lease: Assignment, to: User | None) -> None:
     now = timezone.now()
     lease.state, lease.rater, lease.leased_at, lease.lease_expires_at = State.LEASED, to, now, lease_end(now)
     lease.save()
-    serve(lease, now)
+    serve(lease, list(lease.task.task_outputs.order_by("output_id").values_list("output_id", flat=True)))
 
 
 # --- Undone -------------------------------------------------------------------------------------------------------

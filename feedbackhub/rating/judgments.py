@@ -3,58 +3,78 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.db import transaction
-from django.db.models import Q
+from django.db import connection, transaction
+from django.db.models import Q, UUIDField
 from django.utils import timezone
 
 from feedbackhub.accounts.models import User
 from feedbackhub.catalog.generations import chat
 from feedbackhub.catalog.models import Output, Prompt
+from feedbackhub.core.compiled import Compiled, Given, insert
 from feedbackhub.core.errors import DomainError, NotFound
 from feedbackhub.core.live import publish
 from feedbackhub.tracing.feedback import FeedbackRun
 from feedbackhub.tracing.services import feedback_enqueue, feedback_withdraw
 
-from .leases import State, lease_end, rater_hold
-from .models import Assignment, Judgment, JudgmentItem, Serving, Task
+from .leases import OUTPUTS, SERVING, Lease, State, lease_end, rater_hold, task_next_of_held
+from .models import Assignment, Judgment, JudgmentItem, Task
 from .payload import Asked, Said, judgment_read, payload_digest
 from .tally import Counts, counts_apply
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """created: False when the same judgment had been sent before."""
+    """created: False when the same judgment had been sent before. next: the task that comes next, if it was wished."""
 
     judgment: Judgment
     created: bool
+    next: Lease | None
 
 
-def judgment_record(*, rater: User, task: Task, payload: dict) -> Recorded:
+def judgment_record(
+    *, rater: User, task: Task, payload: dict, and_next: bool = False, after: int | None = None
+) -> Recorded:
     """Record a judgment of `task` as `payload` has it (payload.judgment_read says how), once for each key.
 
     It counts if the rater holds the task, or the task can still take it; else it is kept as history.
+    and_next: lease the next task as well (leases.task_next says which, and what `after` is), in the same transaction.
     Raises DomainError: a field is wrong (400), the key was used for another judgment (409), `supersedes` names one that
     is not in force any more (409).
     """
-    serving = Serving.objects.filter(task=task, rater=rater).first()
-    asked = Asked(task.kind, task.project.criteria, serving.shown if serving else [])
+    serving = SERVING.first(task=task.pk, rater=rater.pk)
+    asked = Asked(task.kind, task.project.criteria, serving.shown if serving else [], lambda: _texts(serving))
     said = judgment_read(payload, asked)
     digest = payload_digest(task.pk, payload)
     with transaction.atomic():
         rater_hold(rater)
-        before = Judgment.objects.filter(rater=rater, key=said.key).first()
+        before = OF_KEY.first(rater=rater.pk, key=said.key)
         if before is not None:
             if before.payload_digest != digest:
                 message = f"The key {said.key} was sent before with another judgment; make a new key for a new one."
                 raise DomainError(message, code="key_reused", fields={"key": message}, status=409)
-            return Recorded(before, created=False)
-        return Recorded(_store(rater, task, said, digest), created=True)
+            judgment, counts = before, Counts()
+        else:
+            judgment, counts = _store(rater, task, said, digest)
+        following = task_next_of_held(project=task.project, rater=rater, after=after) if and_next else None
+        counts_apply(task.project, counts)
+        return Recorded(judgment, before is None, following)
 
 
-def _store(rater: User, task: Task, said: Said, digest: str) -> Judgment:
+OF_KEY = Compiled(lambda: Judgment.objects.filter(rater=Given("rater"), key=Given("key", UUIDField())))
+
+
+def _texts(serving: Serving | None) -> dict[int, str]:
+    """The stored text of each output served, in the order served."""
+    shown = serving.shown if serving else []
+    outputs = Output.objects.in_bulk(shown)
+    return {pk: outputs[pk].text for pk in shown}
+
+
+def _store(rater: User, task: Task, said: Said, digest: str) -> tuple[Judgment, Counts]:
+    """(the judgment as it is stored now, what it adds to the tallies)"""
     replaced = _replaced(rater, task, said.supersedes) if said.supersedes else None
     counted = replaced.counted if replaced else _assignment_take(rater, task)
-    judgment = Judgment.objects.create(
+    judgment = Judgment(
         project=task.project,
         kind=task.kind,
         source=Judgment.Source.SIMULATED if rater.is_simulated else Judgment.Source.RATER,
@@ -66,6 +86,7 @@ def _store(rater: User, task: Task, said: Said, digest: str) -> Judgment:
         none_acceptable=said.none_acceptable,
         strength=said.strength,
         flags=said.flags,
+        spans=said.spans,
         comment=said.comment,
         duration_ms=said.duration_ms,
         guidelines_version=task.project.guidelines_version,
@@ -76,17 +97,17 @@ def _store(rater: User, task: Task, said: Said, digest: str) -> Judgment:
         supersedes=replaced,
         occurred_at=timezone.now(),
     )
-    outputs = Output.objects.select_related("model").in_bulk(said.shown)
-    items = JudgmentItem.objects.bulk_create(_items(judgment, said, outputs))
+    insert([judgment])
+    items = _items(judgment, said, {output.pk: output for output in OUTPUTS(task=task.pk)})
+    insert(items)
+    counts = Counts()
     if judgment.enters:
         feedback_send(judgment, items, subject=f"judgment:{judgment.pk}", edits=replaced is not None)
-        counts = Counts()
         if replaced:
             counts.add_judgment(replaced, replaced.items.all(), sign=-1)
         counts.add_judgment(judgment, items)
-        counts_apply(task.project, counts)
         publish(f"leaderboard.{task.project_id}", {"type": "vote"})
-    return judgment
+    return judgment, counts
 
 
 def _replaced(rater: User, task: Task, pk: int) -> Judgment:
@@ -101,6 +122,12 @@ def _replaced(rater: User, task: Task, pk: int) -> Judgment:
     return found
 
 
+LEASED_DONE = """
+UPDATE rating_assignment SET state = 'done', lease_expires_at = NULL
+WHERE task_id = %s AND rater_id = %s AND state = 'leased'
+"""
+
+
 def _assignment_take(rater: User, task: Task) -> bool:
     """Mark an assignment of the task as judged by this rater; False when none is theirs or left.
 
@@ -109,9 +136,10 @@ def _assignment_take(rater: User, task: Task) -> bool:
     """
     now = timezone.now()
     # Leased, expired or not: what a rater most often sends.
-    held = Assignment.objects.filter(task=task, rater=rater, state=State.LEASED)
-    if held.update(state=State.DONE, lease_expires_at=None):
-        return True
+    with connection.cursor() as cursor:
+        cursor.execute(LEASED_DONE, [task.pk, rater.pk])
+        if cursor.rowcount:
+            return True
     mine = Assignment.objects.select_for_update().filter(task=task, rater=rater).first()
     if mine is None:
         free = Q(state=State.OPEN) | Q(state=State.LEASED, lease_expires_at__lte=now)

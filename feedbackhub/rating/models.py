@@ -197,7 +197,8 @@ class JudgmentQuerySet(models.QuerySet):
 class Judgment(models.Model):
     """What somebody said of some outputs. Append-only: an edit or an undo is a new row that supersedes the old.
 
-    A judgment is in force when it is counted, no check, not voided, not withdrawn, and superseded by none.
+    A judgment is in force when it is counted, no check, not voided, not withdrawn, and superseded by none. An
+    adjudication settles what raters disagree on: it is no vote (`counted` is False); in datasets it stands for votes.
     """
 
     class Source(models.TextChoices):
@@ -205,6 +206,7 @@ class Judgment(models.Model):
         SIMULATED = "simulated", _("Simulated rater")
         VOTES = "votes", _("Imported votes")
         PREFERENCES = "preferences", _("Imported preferences")
+        ADJUDICATION = "adjudication", _("Adjudication")
 
     class Strength(models.TextChoices):
         SLIGHT = "slight", _("Slightly")
@@ -217,6 +219,15 @@ class Judgment(models.Model):
         OFF_TOPIC = "off_topic", _("Off topic")
         BROKEN = "broken", _("Broken")
         REVEALS_IDENTITY = "reveals_identity", _("Reveals its identity")
+
+    class SpanReason(models.TextChoices):
+        """What the pages offer for a marked span; a rater may say it in words of their own."""
+
+        FACTUAL_ERROR = "factual_error", _("Factual error")
+        UNSAFE = "unsafe", _("Unsafe")
+        UNCLEAR = "unclear", _("Unclear")
+        OFF_TOPIC = "off_topic", _("Off topic")
+        WELL_PUT = "well_put", _("Well put")
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="judgments")
     kind = models.CharField(max_length=12, choices=TaskKind.choices)
@@ -232,7 +243,7 @@ class Judgment(models.Model):
     none_acceptable = models.BooleanField(default=False)
     strength = models.CharField(max_length=6, choices=Strength.choices, blank=True)
     flags = models.JSONField(default=list)
-    spans = models.JSONField(default=list)
+    spans = models.JSONField(default=list)  # [{output, start, end, text, reason}]: spans.py says what they count
     comment = models.TextField(blank=True)
     duration_ms = models.PositiveIntegerField(null=True)
     guidelines_version = models.PositiveIntegerField(null=True)
@@ -257,6 +268,7 @@ class Judgment(models.Model):
         indexes = [
             models.Index(fields=["project", "occurred_at", "id"], name="judgments_in_order"),
             models.Index(fields=["rater", "-id"], name="judgments_of_a_rater"),
+            models.Index(fields=["task", "rater"], condition=models.Q(counted=False), name="judgments_not_counted"),
         ]
 
     def __str__(self) -> str:
@@ -334,3 +346,47 @@ class RankingTally(models.Model):
 
     def __str__(self) -> str:
         return f"{self.pattern}: {self.count}"
+
+
+class RaterDecision(models.Model):
+    """What an admin decided about a rater's work in a project. Append-only: an undo is a row that names the one undone.
+
+    A suspended rater gets no new tasks. A weighed one's votes count `weight` where datasets are frozen. Nothing that a
+    rater has said is changed by either.
+    """
+
+    class Action(models.TextChoices):
+        SUSPEND = "suspend", _("Suspend")
+        WEIGH = "weigh", _("Weigh")
+        DISMISS = "dismiss", _("Dismiss")
+        UNDO = "undo", _("Undo")
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="rater_decisions")
+    rater = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="decisions_about")
+    action = models.CharField(max_length=8, choices=Action.choices)
+    weight = models.FloatField(null=True, help_text="From 0 to 1, of one who is weighed.")
+    signals = models.JSONField(default=list, help_text="The kinds of signal that led to it.")
+    because = models.TextField(blank=True, help_text="What the signals said, in the words of that day.")
+    reason = models.TextField(help_text="The admin's own words; a suspended rater is told them.")
+    judgments = models.PositiveIntegerField(help_text="How many judgments of the rater were in force.")
+    undoes = models.OneToOneField("self", on_delete=models.PROTECT, null=True, related_name="undone_by")
+    decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    decided_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(action="weigh", weight__gte=0, weight__lte=1)
+                | (~models.Q(action="weigh") & models.Q(weight=None)),
+                name="only_a_weighed_rater_has_a_weight",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(action="undo", undoes__isnull=False)
+                | (~models.Q(action="undo") & models.Q(undoes=None)),
+                name="an_undo_names_what_it_undoes",
+            ),
+        ]
+        indexes = [models.Index(fields=["project", "rater", "-id"], name="decisions_about_a_rater")]
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.rater} in {self.project}"

@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ from feedbackhub.core.errors import DomainError
 from feedbackhub.projects.models import TaskKind
 
 from .models import Judgment
+from .spans import spans_read
 
 COMMENT_AT_MOST = 10_000
 CORRECTION_AT_MOST = 100_000
@@ -23,11 +24,15 @@ ID_AT_MOST = 2**63 - 1
 
 @dataclass(frozen=True)
 class Asked:
-    """What a judgment answers: the kind of task, its project's criteria, the output ids in the order served."""
+    """What a judgment answers: the kind of task, its project's criteria, the output ids in the order served.
+
+    texts: gives {output id: stored text} of those outputs; asked only where spans were marked.
+    """
 
     kind: str
     criteria: list[dict]
     served: list[int]
+    texts: Callable[[], Mapping[int, str]] = dict
 
 
 @dataclass
@@ -44,6 +49,7 @@ class Said:
     scores: dict[int, dict[str, float]] = field(default_factory=dict)
     correction: dict[int, str] = field(default_factory=dict)
     flags: list[str] = field(default_factory=list)
+    spans: list[dict[str, Any]] = field(default_factory=list)
     comment: str = ""
     supersedes: int | None = None
 
@@ -189,6 +195,10 @@ def _flags(given: object, asked: Asked) -> list[str]:
     return list(dict.fromkeys(_text(flag, FLAG_AT_MOST) for flag in given))
 
 
+def _spans(given: object, asked: Asked) -> list[dict[str, Any]]:
+    return spans_read(given, asked.texts() if given else {})
+
+
 def _comment(given: object, asked: Asked) -> str:
     return _text(given, COMMENT_AT_MOST)
 
@@ -214,6 +224,7 @@ READ: dict[str, Callable[[Any, Asked], Any]] = {
     "scores": _scores,
     "correction": _correction,
     "flags": _flags,
+    "spans": _spans,
     "comment": _comment,
     "shown": _shown,
     "duration_ms": _duration,

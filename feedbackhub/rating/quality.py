@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 from statistics import median
 
 from django.db import transaction
@@ -11,15 +11,17 @@ from django.db.models import Count, Q, QuerySet
 from feedbackhub.accounts.models import User
 from feedbackhub.core.errors import DomainError
 from feedbackhub.projects.models import Project, TaskKind
+from feedbackhub.stats.streaks import streak_chance
 
+from .adjudication import settlements
 from .leases import task_priority_set
 from .models import Assignment, Judgment, JudgmentItem, Task
-from .selectors import agreement_rows, judgments_in_force
+from .selectors import judgments_in_force
 from .shares import Share
 from .tasks import WANTED_AT_MOST
 
 LATEST = 20_000  # judgments that pace and streaks are taken from
-DISAGREEMENTS = 50
+DISAGREEMENTS = 20
 URGENT = 100  # the priority of a task that is to be settled
 BY_PEOPLE = (Judgment.Source.RATER, Judgment.Source.SIMULATED)
 
@@ -27,7 +29,7 @@ BY_PEOPLE = (Judgment.Source.RATER, Judgment.Source.SIMULATED)
 @dataclass(frozen=True)
 class Habits:
     """A rater's: judgments in force; of their decided pairs, how many went to the answer shown first; ties and both-bad
-    among their comparisons; the median seconds a judgment took; how often running they said the same (side, tie, bad).
+    among their comparisons; their pace.
     """
 
     rater: User
@@ -35,8 +37,26 @@ class Habits:
     first: Share
     ties: Share
     both_bad: Share
-    median_seconds: float | None
-    streak: int
+    pace: "Pace"
+
+    @property
+    def median_seconds(self) -> float | None:
+        return self.pace.median_seconds
+
+    @property
+    def streak(self) -> int:
+        return self.pace.streak
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Of the latest judgments: the median seconds of `timed` ones; how often running the same was said (side, tie,
+    bad), and how likely a run as long as that is at most, with the rater's own shares (`stats.streaks`)."""
+
+    timed: int = 0
+    median_seconds: float | None = None
+    streak: int = 0
+    streak_chance: float = 1.0
 
 
 def habits(project: Project, rater: User | None = None) -> list[Habits]:
@@ -46,7 +66,7 @@ def habits(project: Project, rater: User | None = None) -> list[Habits]:
         judgments = judgments.filter(rater=rater)
     counts = dict(judgments.order_by().values_list("rater").annotate(Count("pk")))
     pairs = _pairs_by_rater(judgments)
-    pace, streaks = _pace(judgments)
+    pace, _ = paces(project, rater)
     raters = User.objects.in_bulk(counts)
     found = [
         Habits(
@@ -55,8 +75,7 @@ def habits(project: Project, rater: User | None = None) -> list[Habits]:
             first=Share(pairs[pk]["first"], pairs[pk]["first"] + pairs[pk]["second"]),
             ties=Share(pairs[pk]["tie"], sum(pairs[pk].values())),
             both_bad=Share(pairs[pk]["bad"], sum(pairs[pk].values())),
-            median_seconds=pace.get(pk),
-            streak=streaks.get(pk, 0),
+            pace=pace.get(pk, Pace()),
         )
         for pk, count in counts.items()
     ]
@@ -90,8 +109,11 @@ def _pairs_by_rater(judgments: QuerySet[Judgment]) -> dict[int, Counter]:
     return counts
 
 
-def _pace(judgments: QuerySet[Judgment]) -> tuple[dict[int, float], dict[int, int]]:
-    """({rater: median seconds}, {rater: the longest run of one and the same verdict}) of the latest judgments."""
+def paces(project: Project, rater: User | None = None) -> tuple[dict[int, Pace], Pace]:
+    """({rater: their pace}, everybody's together) of the latest 20,000 judgments; streaks are of one rater only."""
+    judgments = judgments_in_force(project).filter(source__in=BY_PEOPLE, rater__isnull=False)
+    if rater is not None:
+        judgments = judgments.filter(rater=rater)
     latest = judgments.order_by("-id")[:LATEST]
     rows = list(latest.values_list("pk", "rater", "duration_ms", "none_acceptable", "kind"))
     tops: dict[int, tuple] = {}
@@ -100,14 +122,20 @@ def _pace(judgments: QuerySet[Judgment]) -> tuple[dict[int, float], dict[int, in
         tops[judgment] = (*tops.get(judgment, ()), position)
     durations: dict[int, list[int]] = defaultdict(list)
     verdicts: dict[int, list] = defaultdict(list)
-    for pk, rater, duration, none_acceptable, kind in reversed(rows):
+    for pk, by, duration, none_acceptable, kind in reversed(rows):
         if duration is not None:
-            durations[rater].append(duration)
+            durations[by].append(duration)
         if kind == TaskKind.PAIRWISE:
-            verdicts[rater].append("bad" if none_acceptable else tops.get(pk))
-    pace = {rater: median(found) / 1000 for rater, found in durations.items()}
-    streaks = {rater: max(len(list(run)) for _, run in groupby(said)) for rater, said in verdicts.items()}
-    return pace, streaks
+            verdicts[by].append("bad" if none_acceptable else tops.get(pk))
+    found = {by: _pace(durations[by], verdicts[by]) for by in {row[1] for row in rows}}
+    return found, _pace([one for some in durations.values() for one in some], [])
+
+
+def _pace(durations: list[int], verdicts: list) -> Pace:
+    streak = max((len(list(run)) for _, run in groupby(verdicts)), default=0)
+    shares = {said: count / len(verdicts) for said, count in Counter(verdicts).items()}
+    seconds = median(durations) / 1000 if durations else None
+    return Pace(len(durations), seconds, streak, streak_chance(streak, shares, len(verdicts)))
 
 
 # --- Disagreement -------------------------------------------------------------------------------------------------
@@ -126,18 +154,13 @@ class Disagreement:
         return max(self.labels.values()) * 2 > sum(self.labels.values())
 
 
-def disagreements(project: Project) -> list[Disagreement]:
-    """The tasks that raters disagree on, the most evenly split first, at most 50. `waiting`: judgments to come."""
-    labels: dict[int, Counter] = defaultdict(Counter)
-    for item, _, label in agreement_rows(project):
-        if item[0] == "task":
-            labels[item[1]][label] += 1
-    split = [pk for pk, found in labels.items() if len(found) > 1]
-    split.sort(key=lambda pk: (max(labels[pk].values()) / sum(labels[pk].values()), -sum(labels[pk].values()), pk))
-    chosen = split[:DISAGREEMENTS]
+def disagreements(project: Project, split: list[tuple[int, dict[str, int]]]) -> list[Disagreement]:
+    """The first 20 of `split` (`quality_report.Report`) that are not settled. `waiting`: judgments to come."""
+    settled = set(settlements(project).values_list("task", flat=True))
+    chosen = dict(islice((entry for entry in split if entry[0] not in settled), DISAGREEMENTS))
     waiting = Count("assignments", filter=~Q(assignments__state=Assignment.State.DONE))
-    tasks = Task.objects.select_related("prompt").annotate(waiting=waiting).in_bulk(chosen)
-    return [Disagreement(tasks[pk], dict(labels[pk].most_common()), tasks[pk].waiting) for pk in chosen]
+    tasks = Task.objects.select_related("prompt").annotate(waiting=waiting).in_bulk(list(chosen))
+    return [Disagreement(tasks[pk], labels, tasks[pk].waiting) for pk, labels in chosen.items() if pk in tasks]
 
 
 @transaction.atomic

@@ -3,15 +3,16 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
+from operator import itemgetter
 
-from django.db.models import Count, F, Q, QuerySet
+from django.db.models import Count, Q, QuerySet
 
 from feedbackhub.accounts.models import User
 from feedbackhub.catalog.models import ModelVersion
 from feedbackhub.projects.models import Project, TaskKind
 from feedbackhub.stats import agreement as statistics
 
-from .leases import open_for
+from .leases import TASK, open_for
 from .models import Assignment, Judgment, JudgmentItem, PairTally, RankingTally, Task
 from .tally import COMPARED, OUTCOMES
 
@@ -23,6 +24,11 @@ JUDGED_BY_SOMEBODY = (Judgment.Source.RATER, Judgment.Source.SIMULATED, Judgment
 def judgments_in_force(project: Project) -> QuerySet[Judgment]:
     """Judgments that count: not withdrawn, superseded by none."""
     return Judgment.objects.in_force().filter(project=project)
+
+
+def task_by_id(pk: int) -> Task | None:
+    """With its project and prompt."""
+    return TASK.first(task=pk)
 
 
 def tallies(project: Project, *, category: str | None = None, sources: Iterable[str] | None = None) -> QuerySet:
@@ -110,6 +116,7 @@ def history(project: Project, rater: User) -> QuerySet[Judgment]:
     return (
         Judgment.objects.filter(project=project, rater=rater, withdrawn=False)
         .filter(Q(superseded_by=None) | Q(superseded_by__withdrawn=True))
+        .exclude(source=Judgment.Source.ADJUDICATION)
         .select_related("task__prompt", "superseded_by")
         .prefetch_related("items__output")
         .order_by("-pk")
@@ -141,73 +148,76 @@ def agreement_rows(project: Project, on_tasks_of: User | None = None) -> list[tu
     username), or ("judge", name) in an imported one. The label is the winning model, tie or both_bad, whatever the
     side; in a project of thumbs, up or down.
     """
-    kinds = (TaskKind.THUMBS,) if project.task_kind == TaskKind.THUMBS else COMPARED
-    judgments = judgments_in_force(project).filter(kind__in=kinds, source__in=JUDGED_BY_SOMEBODY)
-    if on_tasks_of is not None:
-        theirs = Assignment.objects.filter(project=project, rater=on_tasks_of, state=Assignment.State.DONE)
-        judgments = judgments.filter(task__in=theirs.values("task"))
-    names = dict(ModelVersion.objects.filter(Q(project=project) | Q(project=None)).values_list("pk", "name"))
+    names = model_names(project)
     latest = {}
-    for row in _judged(judgments):
-        item, rater = _item(row), _rater(row)
-        if item is not None and rater is not None:
-            latest[item, rater] = _label(row, names)
+    for row in judged_rows(project, on_tasks_of):
+        if row.item is not None and row.by is not None:
+            latest[row.item, row.by] = row.label(names)
     return [(item, rater, label) for (item, rater), label in latest.items()]
 
 
+def model_names(project: Project) -> dict[int, str]:
+    return dict(ModelVersion.objects.filter(Q(project=project) | Q(project=None)).values_list("pk", "name"))
+
+
 @dataclass(frozen=True, slots=True)
-class _Row:
+class JudgedRow:
+    """A judgment in force as agreement reads it; `items` as shown, each (model, tier, thumbs)."""
+
     task: int | None
     prompt: int | None
     question: str
     username: str | None
     judge: str
     none_acceptable: bool
-    items: list[tuple[int | None, int | None, int | None]]  # model, tier, thumbs
+    strength: str
+    kind: str
+    items: list[tuple[int | None, int | None, int | None]]
+
+    @property
+    def item(self) -> tuple | None:
+        if self.task is not None:
+            return "task", self.task
+        about = ("prompt", self.prompt) if self.prompt is not None else ("question", self.question)
+        models = [model for model, _, _ in self.items]
+        return (*about, *sorted(models)) if about[1] != "" and None not in models else None
+
+    @property
+    def by(self) -> tuple[str, str] | None:
+        if self.username is not None:
+            return "rater", self.username
+        return ("judge", self.judge) if self.judge else None
+
+    @property
+    def winners(self) -> list[int | None]:
+        """The models in the best tier; none where thumbs were given."""
+        tiers = [tier for _, tier, _ in self.items if tier is not None]
+        best = min(tiers, default=None)
+        return [model for model, tier, _ in self.items if tier == best] if tiers else []
+
+    def label(self, names: dict[int, str]) -> str:
+        _, tier, thumbs = self.items[0]
+        if thumbs is not None and tier is None:
+            return "up" if thumbs > 0 else "down"
+        if self.none_acceptable:
+            return "both_bad"
+        winners = self.winners
+        return names.get(winners[0], "") if len(winners) == 1 else "tie"
 
 
-def _judged(judgments: QuerySet[Judgment]) -> Iterator[_Row]:
+def judged_rows(project: Project, on_tasks_of: User | None = None) -> Iterator[JudgedRow]:
+    """The comparisons (in a project of thumbs: the thumbs) in force by somebody who can be named, in their order."""
+    kinds = (TaskKind.THUMBS,) if project.task_kind == TaskKind.THUMBS else COMPARED
+    judgments = judgments_in_force(project).filter(kind__in=kinds, source__in=JUDGED_BY_SOMEBODY)
+    if on_tasks_of is not None:
+        theirs = Assignment.objects.filter(project=project, rater=on_tasks_of, state=Assignment.State.DONE)
+        judgments = judgments.filter(task__in=theirs.values("task"))
+    heads = ("task_id", "prompt_id", "question", "rater__username", "judge", "none_acceptable", "strength", "kind")
     rows = (
         JudgmentItem.objects.filter(judgment__in=judgments)
-        .annotate(
-            of=F("judgment_id"),
-            task=F("judgment__task_id"),
-            prompt=F("judgment__prompt_id"),
-            question=F("judgment__question"),
-            username=F("judgment__rater__username"),
-            judge=F("judgment__judge"),
-            none_acceptable=F("judgment__none_acceptable"),
-        )
-        .order_by("judgment__occurred_at", "of", "position")
-        .values_list(
-            "of", "task", "prompt", "question", "username", "judge", "none_acceptable", "model_id", "tier", "thumbs"
-        )
+        .order_by("judgment__occurred_at", "judgment_id", "position")
+        .values_list("judgment_id", *(f"judgment__{name}" for name in heads), "model_id", "tier", "thumbs")
     )
-    for _, group in groupby(rows.iterator(chunk_size=5000), key=lambda row: row[0]):
+    for _, group in groupby(rows.iterator(chunk_size=5000), key=itemgetter(0)):
         found = list(group)
-        yield _Row(*found[0][1:7], items=[row[7:] for row in found])
-
-
-def _item(row: _Row) -> tuple | None:
-    if row.task is not None:
-        return "task", row.task
-    about = ("prompt", row.prompt) if row.prompt is not None else ("question", row.question)
-    models = [model for model, _, _ in row.items]
-    return (*about, *sorted(models)) if about[1] != "" and None not in models else None
-
-
-def _rater(row: _Row) -> tuple[str, str] | None:
-    if row.username is not None:
-        return "rater", row.username
-    return ("judge", row.judge) if row.judge else None
-
-
-def _label(row: _Row, names: dict[int, str]) -> str:
-    model, tier, thumbs = row.items[0]
-    if thumbs is not None and tier is None:
-        return "up" if thumbs > 0 else "down"
-    if row.none_acceptable:
-        return "both_bad"
-    best = min(tier for _, tier, _ in row.items)
-    winners = [model for model, tier, _ in row.items if tier == best]
-    return names.get(winners[0], "") if len(winners) == 1 else "tie"
+        yield JudgedRow(*found[0][1:9], items=[row[9:] for row in found])

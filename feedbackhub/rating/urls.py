@@ -1,6 +1,6 @@
 from django.urls import path
 
-from . import quality_views, views, work_views
+from . import adjudication_views, quality_views, views, work_views
 
 app_name = "rating"
 urlpatterns = [
@@ -23,4 +23,9 @@ urlpatterns = [
     path("tasks/preview/", views.tasks_preview, name="tasks_preview"),
     path("quality/", quality_views.quality, name="quality"),
     path("quality/<int:pk>/ask-again/", quality_views.ask_again, name="ask_again"),
+    path("quality/decide/", quality_views.decide, name="decide"),
+    path("quality/decisions/<int:pk>/undo/", quality_views.decision_undo, name="decision_undo"),
+    path("quality/adjudicate/", adjudication_views.queue, name="adjudicate"),
+    path("quality/adjudicate/<int:pk>/", adjudication_views.settle, name="settle"),
+    path("quality/settlements/<int:pk>/undo/", adjudication_views.settlement_undo, name="settlement_undo"),
 ]

@@ -22,7 +22,7 @@ from feedbackhub.catalog.content import text_of
 from feedbackhub.catalog.models import Output
 from feedbackhub.core.errors import DomainError, NotFound
 from feedbackhub.core.markdown import markdown
-from feedbackhub.projects.access import ADMINISTER, RATE
+from feedbackhub.projects.access import ADMINISTER, OWN_WORK, SUSPENDED, suspension
 from feedbackhub.projects.models import Role, TaskKind
 from feedbackhub.projects.pages import project_page
 
@@ -36,6 +36,7 @@ LONG_PROMPT = 900  # characters; a longer one scrolls by itself, so that the ans
 HISTORY_PAGE = 25
 TASKS_PAGE = 50
 NOTHING = "0"  # ?then=0: the script has the next task already
+_REASONS = dict(Judgment.SpanReason.choices)
 QUESTIONS = {
     TaskKind.PAIRWISE: lazy("Which answer is better?"),
     TaskKind.RANKING: lazy("Put the answers in order, best first"),
@@ -68,7 +69,7 @@ def _refusals_said(view: Callable) -> Callable:
 
 @never_cache
 @login_required
-@project_page(RATE)
+@project_page(OWN_WORK)
 def next_task(request: HttpRequest) -> HttpResponse:
     lease = services.task_next(project=request.project, rater=request.user)
     guidelines = markdown(request.project.guidelines) if request.project.guidelines.strip() else ""
@@ -79,7 +80,7 @@ def next_task(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @login_required
-@project_page(RATE)
+@project_page(OWN_WORK)
 @_refusals_said
 def ahead(request: HttpRequest) -> HttpResponse:
     """One more task for the script to keep at hand: `?then=` names the one it shows."""
@@ -88,23 +89,27 @@ def ahead(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @login_required
-@project_page(RATE)
+@project_page(OWN_WORK)
 @_refusals_said
 def judge(request: HttpRequest, pk: int) -> HttpResponse:
     task = _task(request, pk)
-    judgment = services.judgment_record(rater=request.user, task=task, payload=payload_of(request.POST, task)).judgment
+    given = {"rater": request.user, "task": task, "payload": payload_of(request.POST, task)}
+    and_next, after = _wanted(request)
+    recorded = services.judgment_record(**given, and_next=and_next, after=after)
+    judgment = recorded.judgment
     if judgment.supersedes_id and not request.htmx:
         messages.success(request, _("Changed. Only what you say now counts."))
         return redirect("rating:history", request.project.slug)
     undo = reverse("rating:undo", args=[request.project.slug, judgment.pk])
     late = _("Kept as history: by the time it came, the task had all its judgments.")
     said = _("Saved.") if judgment.counted else late
-    return _next(request, {"judgment": judgment.pk, "counted": judgment.counted, "undo_url": undo}, said)
+    done = {"judgment": judgment.pk, "counted": judgment.counted, "undo_url": undo}
+    return _answer(request, recorded.next, done) if and_next else _next(request, done, said)
 
 
 @require_POST
 @login_required
-@project_page(RATE)
+@project_page(OWN_WORK)
 @_refusals_said
 def skip(request: HttpRequest, pk: int) -> HttpResponse:
     services.task_skip(rater=request.user, task=_task(request, pk), reason=request.POST.get("comment", "")[:200])
@@ -113,7 +118,7 @@ def skip(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 @login_required
-@project_page(RATE)
+@project_page(OWN_WORK)
 @_refusals_said
 def undo(request: HttpRequest, pk: int) -> HttpResponse:
     judgment = (
@@ -130,8 +135,8 @@ def undo(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _task(request: HttpRequest, pk: int) -> Task:
-    task = Task.objects.select_related("project", "prompt").filter(pk=pk, project=request.project).first()
-    if task is None:
+    task = selectors.task_by_id(pk)
+    if task is None or task.project != request.project:
         raise NotFound(f"There is no task {pk} in this project.")
     return task
 
@@ -142,12 +147,18 @@ def _next(request: HttpRequest, done: dict | None, said: str) -> HttpResponse:
         if said:
             messages.success(request, said)
         return redirect("rating:next", request.project.slug)
-    then = request.GET.get("then", "")
-    if then == NOTHING:
+    wanted, after = _wanted(request)
+    if not wanted:
         return _answer(request, None, done, status=204)
-    after = int(then) if then.isdecimal() and len(then) < 19 else None
     lease = services.task_next(project=request.project, rater=request.user, after=after)
     return _answer(request, lease, done)
+
+
+def _wanted(request: HttpRequest) -> tuple[bool, int | None]:
+    """(Whether a script wants the next task with the answer, the one that it has at hand)"""
+    then = request.GET.get("then", "")
+    after = int(then) if then.isdecimal() and len(then) < 19 else None
+    return bool(request.htmx) and then != NOTHING, after
 
 
 def _answer(request: HttpRequest, lease: services.Lease | None, done: dict | None, status: int = 200) -> HttpResponse:
@@ -164,6 +175,8 @@ def _answer(request: HttpRequest, lease: services.Lease | None, done: dict | Non
 
 def _shown(request: HttpRequest, lease: services.Lease | None) -> dict:
     """What the task's fragment needs. It names no model."""
+    if lease is None and SUSPENDED in request.roles:
+        return {"task": None, "suspension": suspension(request.user, request.project)}
     if lease is None:
         return {"task": None, "held_by_others": _held_by_others(request), "is_admin": Role.ADMIN in request.roles}
     return _task_shown(lease.task, lease.outputs)
@@ -180,6 +193,7 @@ def _task_shown(task: Task, outputs: list[Output]) -> dict:
             "place": place,
             "html": markdown(output.text),
             "text": output.text,
+            "source": json.dumps(output.text),  # as it is stored: HTML would change its line ends
             "correct_key": keys[place - 1 : place],
         }
         for place, (letter, output) in enumerate(zip(LETTERS, outputs), start=1)
@@ -191,6 +205,7 @@ def _task_shown(task: Task, outputs: list[Output]) -> dict:
         "long": sum(len(turn["text"]) for turn in turns) > LONG_PROMPT,
         "answers": answers,
         "flags": Judgment.Flag.choices,
+        "reasons": Judgment.SpanReason.choices,
         "places": range(1, len(answers) + 1),
         "criteria": [{**criterion, "marks": _marks(criterion)} for criterion in task.project.criteria],
         "shown": ",".join(str(output.pk) for output in outputs),
@@ -216,7 +231,7 @@ def _held_by_others(request: HttpRequest) -> int:
 
 @never_cache
 @login_required
-@project_page(RATE)
+@project_page(OWN_WORK)
 def edit(request: HttpRequest, pk: int) -> HttpResponse:
     """The task of a judgment as it was shown, with what was said of it, to be judged anew."""
     mine = Judgment.objects.in_force().filter(project=request.project, rater=request.user, task__isnull=False)
@@ -234,6 +249,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
             answer["place"] = above["place"] if answer["is_tied"] else place
     guidelines = markdown(request.project.guidelines) if request.project.guidelines.strip() else ""
     context = {**shown, "said": said, "verdict": _entry(said)["verdict"], "guidelines": guidelines}
+    context["spans"] = json.dumps(said.spans)
     return render(request, "rating/edit.html", context)
 
 
@@ -241,7 +257,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @login_required
-@project_page(RATE)
+@project_page(OWN_WORK)
 def history(request: HttpRequest) -> HttpResponse:
     judgments = selectors.history(request.project, request.user)
     before = request.GET.get("before", "")
@@ -265,6 +281,11 @@ def _entry(judgment: Judgment) -> dict:
     for item in items:
         item.letter = LETTERS[item.position]
         item.html = markdown(item.output.text) if item.output else ""
+        item.spans = [
+            {**span, "reason": _REASONS.get(span["reason"], span["reason"])}
+            for span in judgment.spans
+            if span["output"] == item.output_id
+        ]
     return {
         "judgment": judgment,
         "items": items,

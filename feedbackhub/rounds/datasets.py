@@ -3,16 +3,21 @@
 A row rests on all judgments in force of one prompt and one pair of its outputs. The label with the most votes wins
 (one output, the other, a tie, both bad); the margin is the share of votes for the chosen one minus the share for the
 rejected one. Prompts of the test split never enter, whatever the filters say.
+
+A settlement (`rating.adjudication`) stands for all votes on its pair. A rater whom an admin has weighed counts with
+that weight, in the majority and in the margin; where the votes for the winning label weigh less than half a vote
+together, the row is left out.
 """
 
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import chain, combinations
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as lazy
 
@@ -21,19 +26,23 @@ from feedbackhub.catalog.content import text_of
 from feedbackhub.catalog.models import Output, Prompt, Split
 from feedbackhub.core.errors import DomainError
 from feedbackhub.projects.models import Project
+from feedbackhub.rating.adjudication import settlements
+from feedbackhub.rating.decisions import rater_weights
 from feedbackhub.rating.models import Judgment, JudgmentItem
 
 from .models import PreferenceDataset, PreferenceRow
 
 FILTERS = {
     "categories": "prompt categories to take",
-    "sources": "judgment sources to take: rater, simulated, votes, preferences",
+    "sources": "judgment sources to take: rater, simulated, votes, preferences, adjudication",
     "models": "names of the models whose outputs to take",
     "raters": "usernames of the raters to take",
     "min_margin": "the least margin of a row, from 0 to 1",
     "demonstrations": "for sft: corrections, references, or both (the default)",
 }
+COMPARED = ("pairwise", "ranking")
 DEMONSTRATIONS = ("corrections", "references")
+LEAST_WEIGHT = 0.5  # of the votes for a row's label, in votes
 CHUNK = 2000
 
 
@@ -99,7 +108,7 @@ def dataset_freeze(
         project=project,
         kind=kind,
         filters=filters,
-        counts=_counts(rows),
+        counts=_counts(rows, rater_weights(project)),
         excluded=dict(excluded),
         content_hash=content_hash(rows),
         frozen_up_to=last,
@@ -140,7 +149,7 @@ def content_hash(rows: list[Row]) -> str:
     return digest.hexdigest()
 
 
-def _counts(rows: list[Row]) -> dict:
+def _counts(rows: list[Row], weights: dict[int, float]) -> dict:
     judgments = {judgment for row in rows for judgment in row.judgments}
     sources: Counter[str] = Counter()
     raters = set()
@@ -151,6 +160,7 @@ def _counts(rows: list[Row]) -> dict:
             sources[source] += 1
             raters.add((rater, judge))
     splits = Counter(row.prompt.split for row in rows)
+    weighed = User.objects.filter(pk__in=weights).order_by("username").values_list("pk", "username")
     return {
         "rows": len(rows),
         **{split: splits.get(split, 0) for split in (Split.TRAIN, Split.VALIDATION)},
@@ -158,6 +168,7 @@ def _counts(rows: list[Row]) -> dict:
         "judgments": len(judgments),
         "raters": len(raters),
         "sources": dict(sources),
+        **({"weights": {name: weights[pk] for pk, name in weighed}} if weights else {}),
     }
 
 
@@ -175,7 +186,15 @@ def answer(text: str) -> list[dict]:
 
 def _judgments(project: Project, filters: dict, kinds: tuple[str, ...]) -> Iterator[list[Judgment]]:
     """The project's judgments in force of these kinds that the filters let through, with items, chunk by chunk."""
-    judgments = Judgment.objects.in_force().filter(project=project, kind__in=kinds)
+    yield from _with_items(Judgment.objects.in_force().filter(project=project, kind__in=kinds), filters)
+
+
+def _settlements(project: Project, filters: dict, kinds: tuple[str, ...]) -> Iterator[list[Judgment]]:
+    """The settlements that hold, likewise: a filter of sources or raters may leave them out."""
+    yield from _with_items(settlements(project).filter(kind__in=kinds), filters)
+
+
+def _with_items(judgments: QuerySet[Judgment], filters: dict) -> Iterator[list[Judgment]]:
     if "sources" in filters:
         judgments = judgments.filter(source__in=filters["sources"])
     if "categories" in filters:
@@ -211,19 +230,27 @@ def _splits(project: Project) -> dict[int, str]:
 def _preference_rows(project: Project, filters: dict, excluded: Counter) -> Iterator[Row]:
     votes: dict[tuple[int, int, int], Counter] = defaultdict(Counter)
     voters: dict[tuple[int, int, int], list[int]] = defaultdict(list)
-    splits = _splits(project)
-    for chunk in _judgments(project, filters, ("pairwise", "ranking")):
-        for judgment in chunk:
-            pairs = list(combinations(_wanted(judgment.found_items, filters), 2))
-            if reason := _excluded_at_once(judgment, splits):
-                excluded[reason] += len(pairs)
-                continue
-            for one, other in pairs:
-                one, other = sorted((one, other), key=lambda item: item.output_id)
-                key = (judgment.prompt_id, one.output_id, other.output_id)
-                votes[key][_label(judgment, one, other)] += 1
-                voters[key].append(judgment.pk)
+    splits, weights = _splits(project), rater_weights(project)
+    for key, label, judgment in _compared(_judgments(project, filters, COMPARED), splits, filters, excluded):
+        votes[key][label] += weights.get(judgment.rater_id, 1)
+        voters[key].append(judgment.pk)
+    for key, label, judgment in _compared(_settlements(project, filters, COMPARED), splits, filters, Counter()):
+        votes[key], voters[key] = Counter({label: 1}), [judgment.pk]
     yield from _aggregated(votes, voters, filters, excluded)
+
+
+def _compared(
+    chunks: Iterable[list[Judgment]], splits: dict[int, str], filters: dict, excluded: Counter
+) -> Iterator[tuple[tuple[int, int, int], str, Judgment]]:
+    """((prompt, output, output), label, judgment) of each pair that can be a row."""
+    for judgment in chain.from_iterable(chunks):
+        pairs = list(combinations(_wanted(judgment.found_items, filters), 2))
+        if reason := _excluded_at_once(judgment, splits):
+            excluded[reason] += len(pairs)
+            continue
+        for one, other in pairs:
+            one, other = sorted((one, other), key=lambda item: item.output_id)
+            yield (judgment.prompt_id, one.output_id, other.output_id), _label(judgment, one, other), judgment
 
 
 def _wanted(items: list[JudgmentItem], filters: dict) -> list[JudgmentItem]:
@@ -250,10 +277,12 @@ def _aggregated(votes: dict, voters: dict, filters: dict, excluded: Counter) -> 
             )
         }
         for key in part:
-            winner, margin = _majority(votes[key])
+            winner, margin, weight = _majority(votes[key])
             chosen, rejected = (key[1], key[2]) if winner == "one" else (key[2], key[1])
             if winner not in ("one", "other"):
                 excluded[winner] += 1
+            elif weight < LEAST_WEIGHT:
+                excluded["votes_weigh_too_little"] += 1
             elif texts[chosen].strip() == texts[rejected].strip():
                 excluded["identical_answers"] += 1
             elif margin < filters.get("min_margin", 0):
@@ -268,13 +297,13 @@ def _aggregated(votes: dict, voters: dict, filters: dict, excluded: Counter) -> 
                 yield Row(prompt=prompt, data=data, judgments=voters[key], margin=margin)
 
 
-def _majority(votes: Counter) -> tuple[str, float]:
-    """The label with most votes (`no_majority` when two share the most), and the winner's margin of all votes."""
+def _majority(votes: Counter) -> tuple[str, float, float]:
+    """The label with most votes (`no_majority` when two share the most), its margin of all votes, and their weight."""
     (label, most), *others = votes.most_common()
-    if others and others[0][1] == most:
-        return "no_majority", 0.0
+    if others and abs(others[0][1] - most) < 1e-9:
+        return "no_majority", 0.0, most
     against = votes["other" if label == "one" else "one"]
-    return label, (most - against) / votes.total()
+    return label, (most - against) / votes.total() if most else 0.0, most
 
 
 # --- Thumbs, demonstrations, prompts ---------------------------------------------------------------------------
@@ -283,25 +312,23 @@ def _majority(votes: Counter) -> tuple[str, float]:
 def _unpaired_rows(project: Project, filters: dict, excluded: Counter) -> Iterator[Row]:
     votes: dict[int, Counter] = defaultdict(Counter)
     voters: dict[int, list[int]] = defaultdict(list)
-    splits = _splits(project)
-    for chunk in _judgments(project, filters, ("thumbs",)):
-        for judgment in chunk:
-            items = _wanted(judgment.found_items, filters)
-            if reason := _excluded_at_once(judgment, splits):
-                excluded[reason] += len(items)
-                continue
-            for item in items:
-                votes[item.output_id]["up" if item.thumbs > 0 else "down"] += 1
-                voters[item.output_id].append(judgment.pk)
+    splits, weights = _splits(project), rater_weights(project)
+    for item, judgment in _thumbed(_judgments(project, filters, ("thumbs",)), splits, filters, excluded):
+        votes[item.output_id]["up" if item.thumbs > 0 else "down"] += weights.get(judgment.rater_id, 1)
+        voters[item.output_id].append(judgment.pk)
+    for item, judgment in _thumbed(_settlements(project, filters, ("thumbs",)), splits, filters, Counter()):
+        votes[item.output_id], voters[item.output_id] = Counter({"up" if item.thumbs > 0 else "down": 1}), [judgment.pk]
     outputs = sorted(votes)
     for start in range(0, len(outputs), CHUNK):
         for output in (
             Output.objects.filter(pk__in=outputs[start : start + CHUNK]).select_related("prompt").order_by("pk")
         ):
             up, down = votes[output.pk]["up"], votes[output.pk]["down"]
-            margin = abs(up - down) / (up + down)
-            if up == down:
+            margin = abs(up - down) / (up + down) if up + down else 0.0
+            if max(up, down) > 0 and abs(up - down) < 1e-9:
                 excluded["no_majority"] += 1
+            elif max(up, down) < LEAST_WEIGHT:
+                excluded["votes_weigh_too_little"] += 1
             elif margin < filters.get("min_margin", 0):
                 excluded["margin_too_small"] += 1
             else:
@@ -313,15 +340,31 @@ def _unpaired_rows(project: Project, filters: dict, excluded: Counter) -> Iterat
                 yield Row(prompt=output.prompt, data=data, judgments=voters[output.pk], margin=margin)
 
 
+def _thumbed(
+    chunks: Iterable[list[Judgment]], splits: dict[int, str], filters: dict, excluded: Counter
+) -> Iterator[tuple[JudgmentItem, Judgment]]:
+    for judgment in chain.from_iterable(chunks):
+        items = _wanted(judgment.found_items, filters)
+        if reason := _excluded_at_once(judgment, splits):
+            excluded[reason] += len(items)
+        else:
+            yield from ((item, judgment) for item in items)
+
+
 def _sft_rows(project: Project, filters: dict, excluded: Counter) -> Iterator[Row]:
     """One demonstration a prompt: the latest correction of one of its answers, else its first reference."""
     take = filters.get("demonstrations", DEMONSTRATIONS)
     corrections: dict[int, tuple[str, int]] = {}
+    weights = rater_weights(project)
     if "corrections" in take:
         for chunk in _judgments(project, filters, ("pairwise", "ranking", "thumbs", "scores")):
             for judgment in chunk:
                 for item in judgment.found_items:
-                    if item.correction.strip() and judgment.prompt_id is not None:
+                    if not item.correction.strip() or judgment.prompt_id is None:
+                        continue
+                    if weights.get(judgment.rater_id, 1) < LEAST_WEIGHT:
+                        excluded["votes_weigh_too_little"] += 1
+                    else:
                         corrections[judgment.prompt_id] = (item.correction, judgment.pk)
     prompts = Prompt.objects.filter(project=project).order_by("pk")
     if "categories" in filters:

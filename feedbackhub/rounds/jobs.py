@@ -1,7 +1,7 @@
 from feedbackhub.runs.models import RunState
 from feedbackhub.runs.services import run_supervise
 
-from . import services
+from . import doubt, services
 
 
 def round_run(run_id: int) -> None:
@@ -14,3 +14,10 @@ def round_run(run_id: int) -> None:
 def measure(run_id: int) -> None:
     """Bring a measurement to its end; whoever asked for it reads the run's result."""
     run_supervise(run_id=run_id)
+
+
+def scoring_run(run_id: int) -> None:
+    """Let a reward model look at open pairs, and put those before others that it is unsure of."""
+    run = run_supervise(run_id=run_id)
+    if run is not None and run.state == RunState.COMPLETED:
+        doubt.scoring_apply(run=run)

@@ -104,3 +104,22 @@ class FollowUp(models.Model):
 
     def __str__(self) -> str:
         return f"{self.step} after {self.round} ({self.status})"
+
+
+class RewardScoring(models.Model):
+    """A reward model looks at open pairs: how likely each answer is preferred, and which pairs it is unsure of."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="reward_scorings")
+    model = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="scorings")
+    run = models.OneToOneField(Run, on_delete=models.PROTECT, related_name="reward_scoring")
+    tasks = models.JSONField(default=list, help_text="[[task id, output id, output id]] as they were looked at.")
+    chances = models.JSONField(
+        default=dict, help_text="{task id: [output id, chance that it is preferred, doubt in bits]}."
+    )
+    raised = models.JSONField(default=list, help_text="Ids of the tasks that were put before others.")
+    applied_at = models.DateTimeField(null=True)
+    created_by = models.ForeignKey(site.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"{self.model} on {len(self.tasks)} pairs"

@@ -14,7 +14,7 @@ from feedbackhub.projects.models import Project
 from feedbackhub.runs import services as runs
 from feedbackhub.runs.models import Run, RunState
 
-from . import follow_up
+from . import doubt, follow_up
 from .datasets import chat
 from .models import PreferenceDataset, Round
 from .recipes import DATASET_KIND, recipe_check, settings_check
@@ -120,8 +120,9 @@ def _spec(number: int, recipe: str, base: ModelVersion, dataset: PreferenceDatas
 
 def _files(project: Project, dataset: PreferenceDataset) -> dict[str, Iterable[dict]]:
     def rows(split: str) -> Iterator[dict]:
-        found = dataset.rows.filter(split=split).order_by("position").values_list("data", flat=True)
-        return found.iterator(chunk_size=1000)
+        found = dataset.rows.filter(split=split).order_by("position").values_list("data", "margin")
+        for data, margin in found.iterator(chunk_size=1000):
+            yield data if margin is None else {**data, "margin": margin}
 
     files = {"data/train.jsonl": rows(Split.TRAIN), "data/samples.jsonl": _samples(project)}
     if dataset.counts.get("validation"):
@@ -174,8 +175,10 @@ def round_complete(*, run: Run) -> Round:
         if tuning_round.model_id is None:
             tuning_round.model = _child_create(tuning_round)
             tuning_round.save(update_fields=["model"])
-            follow_up.follow_ups_create(tuning_round=tuning_round)
-    follow_up.follow_ups_advance(tuning_round=tuning_round)
+            if tuning_round.model.role == ModelVersion.Purpose.POLICY:  # a reward model answers nothing
+                follow_up.follow_ups_create(tuning_round=tuning_round)
+    if tuning_round.model.role == ModelVersion.Purpose.POLICY:
+        follow_up.follow_ups_advance(tuning_round=tuning_round)
     return tuning_round
 
 
@@ -190,6 +193,8 @@ def _child_create(tuning_round: Round) -> ModelVersion:
         "decoding": parent.decoding,
         "parent": parent,
     }
+    if tuning_round.recipe == "reward":
+        child["role"] = ModelVersion.Purpose.REWARD
     if not adapter.exists():  # a full fine-tuning leaves whole weights instead
         child["kind"], child["base"] = ModelVersion.Kind.LOCAL, str(run.directory / "model")
     elif parent.adapter:
@@ -211,3 +216,4 @@ def sweep() -> None:
         round_complete(run=tuning_round.run)
     for tuning_round in follow_up.unfinished_rounds():
         follow_up.follow_ups_advance(tuning_round=tuning_round)
+    doubt.sweep()

@@ -11,5 +11,6 @@ urlpatterns = [
     path("datasets/<int:pk>/rows/<int:position>/", views.dataset_row, name="dataset_row"),
     path("datasets/<int:pk>/download/", views.dataset_download, name="dataset_download"),
     path("<int:number>/", views.round_page, name="round"),
+    path("<int:number>/scorings/", views.scoring_new, name="scoring_new"),
     re_path(r"^(?P<number>\d+)/(?P<action>launch|stop|resume)/$", views.round_action, name="action"),
 ]

@@ -6,7 +6,8 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
-from feedbackhub.core.errors import DomainError
+from feedbackhub.catalog.models import ModelVersion
+from feedbackhub.core.errors import DomainError, NotFound
 from feedbackhub.evaluation.selectors import comparison_table
 from feedbackhub.leaderboard.selectors import ab
 from feedbackhub.projects.access import ADMINISTER, READ_REPORTS
@@ -14,13 +15,14 @@ from feedbackhub.projects.models import Role
 from feedbackhub.projects.pages import project_page
 from feedbackhub.runs import selectors as runs
 
-from . import selectors, services
+from . import doubt, selectors, services
 from .datasets import dataset_freeze
 from .exports import dataset_export, formats_of
 from .forms import FreezeForm, RoundForm
 from .recipes import recipes, schema
 
 LOG_LINES = 200
+SCORINGS = 5  # shown, the latest
 
 
 @login_required
@@ -149,6 +151,7 @@ def round_page(request: HttpRequest, number: int) -> HttpResponse:
         "evaluation": evaluation,
         "table": comparison_table(evaluation) if evaluation else None,
         "ab": _verdict(tuning_round),
+        **_reward(request, tuning_round),
     }
     if request.headers.get("HX-Target") == "after":
         return render(request, "rounds/_after.html", context)
@@ -158,7 +161,6 @@ def round_page(request: HttpRequest, number: int) -> HttpResponse:
         "log": runs.log_tail(run, LOG_LINES),
         "settings": _settings_shown(tuning_round),
         "socket": f"/ws/rounds/{tuning_round.pk}/",
-        "is_admin": Role.ADMIN in request.roles,
     }
     return render(request, "rounds/round.html", context)
 
@@ -170,9 +172,40 @@ def _settings_shown(tuning_round) -> list[tuple[str, object]]:
 
 
 def _verdict(tuning_round) -> dict | None:
-    if tuning_round.model is None:
+    if tuning_round.model is None or tuning_round.model.role != ModelVersion.Purpose.POLICY:
         return None
     return ab(project=tuning_round.project, a=tuning_round.model, b=tuning_round.base_model)
+
+
+def _reward(request: HttpRequest, tuning_round) -> dict:
+    """Of a reward model: what it is worth on the validation pairs, and what it said of open ones."""
+    found = {"is_admin": Role.ADMIN in request.roles}
+    model = tuning_round.model
+    if model is None or model.role != ModelVersion.Purpose.REWARD:
+        return found
+    scorings = model.scorings.select_related("run").order_by("-pk")[:SCORINGS]
+    return {
+        **found,
+        "calibration": (tuning_round.run.result or {}).get("calibration"),
+        "scorings": [(one, doubt.agreement_with_people(one) if one.applied_at else None) for one in scorings],
+    }
+
+
+@require_POST
+@login_required
+@project_page(ADMINISTER)
+def scoring_new(request: HttpRequest, number: int) -> HttpResponse:
+    """Let the round's reward model look at the open pairs."""
+    tuning_round = selectors.round_get(project=request.project, number=number)
+    if tuning_round.model is None:
+        raise NotFound("This round has made no model yet.")
+    try:
+        scoring = doubt.scoring_create(project=request.project, model=tuning_round.model, by=request.user)
+    except DomainError as error:
+        messages.error(request, error.message)
+    else:
+        messages.success(request, f"{tuning_round.model.name} looks at {len(scoring.tasks)} open pairs.")
+    return redirect("rounds:round", request.project.slug, number)
 
 
 @require_POST

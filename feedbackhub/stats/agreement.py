@@ -9,7 +9,7 @@ Reliability", 5th ed. (AC2 and its weights).
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from numbers import Real
@@ -73,6 +73,7 @@ def agreement(
     *,
     level: str = "nominal",
     categories: Sequence[Hashable] | None = None,
+    only: Collection[str] | None = None,
     resamples: int = 1000,
     seed: int = 0,
 ) -> Agreement:
@@ -80,7 +81,8 @@ def agreement(
 
     `level`: nominal (labels are words), ordinal (their order counts), interval or ratio (their distance counts; labels
     are numbers). `categories`: all labels that were possible, in order; by default those that occur, sorted. Gwet's
-    coefficient depends on their number, the ordinal measures on their order.
+    coefficient depends on their number, the ordinal measures on their order. `only`: the names of the statistics that
+    are wanted, by default all of the level.
 
     - percent: the mean over items of the share of pairs of raters that agree.
     - krippendorff_alpha: with the level's own difference function.
@@ -104,6 +106,7 @@ def agreement(
         ("cohen_kappa", tables[1], _PairTable.cohen, ONE_LABEL_COHEN),
         ("fleiss_kappa", tables[0], _LabelTable.fleiss, ONE_LABEL if len(labels) == 1 else ONE_LABEL_FLEISS),
     ]
+    measures = [measure for measure in measures if only is None or measure[0] in only]
     shared = any(len(answers) > 1 for answers in by_item.values())
     statistics = []
     for name, table, measure, one_label in measures:

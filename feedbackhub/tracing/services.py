@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from feedbackhub.core.compiled import insert
 from feedbackhub.core.queue import enqueue
 from feedbackhub.projects.models import Project
 
@@ -40,22 +41,16 @@ def runs_traced(*, project: Project, runs: list[FeedbackRun]) -> None:
 
 
 def _runs_of(project: Project, runs: list[FeedbackRun]) -> Iterator[Delivery]:
-    known = set(
-        TracedRun.objects.filter(run_uuid__in=[run.run_uuid for run in runs]).values_list("run_uuid", flat=True)
-    )
     # In one order whoever saw them in which: two raters of one task would else wait for each other in a circle.
-    new = sorted((run for run in runs if run.run_uuid not in known), key=lambda run: run.run_uuid)
-    if not new:
-        return
+    runs = sorted(runs, key=lambda run: run.run_uuid)
     name = session_name(project)
-    TracedRun.objects.bulk_create(
-        [
-            TracedRun(project=project, run_uuid=run.run_uuid, session_name=name, start_time=run.start_time)
-            for run in new
-        ],
-        ignore_conflicts=True,
-    )
-    for run in new:
+    traced = [
+        TracedRun(project=project, run_uuid=run.run_uuid, session_name=name, start_time=run.start_time) for run in runs
+    ]
+    new = set(insert(traced, or_ignore=True, returning="run_uuid"))
+    for run in runs:
+        if run.run_uuid not in new:
+            continue
         yield Delivery(
             project=project,
             operation=Delivery.Operation.RUN_CREATE,
@@ -129,7 +124,7 @@ def _enqueue_rows(rows: Iterable[Delivery]) -> None:
     rows = list(rows)
     for row in rows:
         row.next_attempt_at = now
-    Delivery.objects.bulk_create(rows, ignore_conflicts=True)
+    insert(rows, or_ignore=True)
     if rows and enabled():
         enqueue("default", "feedbackhub.tracing.jobs.deliver", job_id="tracing-deliver")
 

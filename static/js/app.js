@@ -116,6 +116,7 @@ function prepare(root) {
   const wanted = root.querySelector("[data-autofocus]");
   wanted?.removeAttribute("data-autofocus");
   wanted?.focus();
+  if (root.querySelector(".math")) import("./maths.js").then(({ typeset }) => typeset(root));
   if (root.querySelector("[data-chart]")) import("./chart.js").then(({ renderAll }) => renderAll(root));
 }
 

@@ -1,9 +1,12 @@
 // The rating page: the verdict leaves by the outbox while the next task, fetched ahead, is there at once.
+import { startMarks } from "./rate_marks.js";
 import { Outbox, Unreached, post, refusal } from "./rate_outbox.js";
 import { startRanking } from "./rate_ranking.js";
-import { readTask } from "./rate_reading.js";
+import { readAgain, readTask } from "./rate_reading.js";
 import { startScores } from "./rate_scores.js";
 import { atWork } from "./rate_session.js";
+import { startSwipe } from "./rate_swipe.js";
+import { typeset } from "./maths.js";
 import { toast } from "./toast.js";
 
 const place = document.getElementById("rate");
@@ -11,6 +14,7 @@ const state = document.getElementById("rate-state");
 const undoButton = document.getElementById("undo");
 const guidelines = document.getElementById("guidelines");
 const NO_MORE = "0"; // ?then=: nothing more is wanted
+const ELSEWHERE = "elsewhere"; // data-sent of a task that was judged, but not on this page
 
 let current = place.querySelector(".rate-task");
 let stop = () => {};
@@ -18,6 +22,13 @@ let shownAt = 0; // since when the task is looked at, and for how long it was be
 let lookedMs = 0;
 let upcoming = []; // tasks fetched ahead
 let fetching = false;
+let early = null; // the button of a verdict that was given before it was known what an earlier page could not send
+const judged = new Set(); // tasks that were judged or skipped, here or in another tab, whether or not the server knows it yet
+const RESTORED_WITHIN_MS = 1000;
+const ACKNOWLEDGED = `feedbackhub-judged-${place.dataset.rater}`;
+const RECENT_AT_MOST = 20;
+const RETRY_MS = 2000; // while a task is awaited that nothing else would bring
+const tabs = new BroadcastChannel(`feedbackhub-rating-${place.dataset.rater}`); // this rater's other tabs
 const made = []; // what can be undone, latest last: {entry} until the server has answered, then {url}
 
 // --- Showing ------------------------------------------------------------------------------------------------------
@@ -36,12 +47,13 @@ function newKey() {
 function begin(node) {
   stop();
   current = node;
-  const stops = [startRanking(node), startScores(node)];
+  const stops = [startRanking(node), startScores(node), startMarks(node), startSwipe(node)];
   stop = () => stops.forEach((end) => end());
   for (const element of node.querySelectorAll("[data-key]")) element.setAttribute("aria-keyshortcuts", element.dataset.key);
   const key = node.querySelector("[name=key]");
   if (key) key.value = newKey() ?? key.value;
   readTask(node);
+  typeset(node).then(() => current === node && readAgain());
   shownAt = performance.now();
   lookedMs = 0;
   fetchAhead();
@@ -72,29 +84,78 @@ async function fetchAhead() {
   } finally {
     fetching = false;
   }
+  if (current.dataset.sent === ELSEWHERE) setTimeout(fetchAhead, RETRY_MS); // nothing has come in its place yet
 }
+
+/** This task was judged in another tab, or before a reload and still waits in the outbox: it is not asked again here. */
+function leave(task) {
+  judged.add(task);
+  upcoming = upcoming.filter((node) => node.dataset.task !== task);
+  if (current.dataset.task !== task || current.dataset.sent) return;
+  if (upcoming.length) show(upcoming.shift());
+  else awaitNext();
+}
+
+/** The server acknowledged a task's judgment: a page that was asked for before now may still show the task. */
+function acknowledged(task) {
+  try {
+    localStorage.setItem(ACKNOWLEDGED, JSON.stringify([...recent(), [task, Date.now()]].slice(-RECENT_AT_MOST)));
+  } catch {
+    // only this page knows
+  }
+}
+
+function recent() {
+  try {
+    return JSON.parse(localStorage.getItem(ACKNOWLEDGED)) ?? [];
+  } catch {
+    return [];
+  }
+}
+
+/** What is shown is done, and nothing is here to follow it. */
+function awaitNext() {
+  current.dataset.sent = ELSEWHERE;
+  current.classList.add("is-sending");
+  fetchAhead();
+}
+
+tabs.addEventListener("message", ({ data }) => (data.judged ? leave(data.judged) : judged.delete(data.back)));
 
 /** A task came ahead of its time: keep it, unless it is here already. */
 function arrive(node) {
   const there = [current, ...upcoming].some((other) => other.dataset.task === node?.dataset.task);
+  if (judged.has(node?.dataset.task)) return; // it was asked for before it was judged
+  if (node && !isTask(node) && current.dataset.sent === ELSEWHERE) return void show(node); // nothing is left
   if (!node || !isTask(node) || there) return;
   if (current.dataset.sent) show(node);
-  else upcoming.push(node);
+  else {
+    upcoming.push(node);
+    typeset(node); // ready when it is shown
+  }
   place.dataset.waiting = upcoming.length; // how many tasks are here already
 }
 
 // --- Sending --------------------------------------------------------------------------------------------------------
 const outbox = new Outbox(place.dataset.rater, {
   onAnswer(entry, { html, done }) {
+    acknowledged(taskOf(entry.url));
     count(done);
     const record = made.find((one) => one.entry === entry);
     if (done.undo_url && record) Object.assign(record, { entry: null, url: done.undo_url });
     if (entry.earlier) toast("A judgment from before was saved.", { level: "success" });
     else tell(entry, done);
     const node = html ? nodeOf(html) : null;
-    if (current === entry.node && current.dataset.sent) show(node ?? current);
+    const isAwaited = current === entry.node && current.dataset.sent;
+    if (isAwaited && (!node || judged.has(node.dataset.task))) awaitNext();
+    else if (isAwaited) show(node);
     else if (node) arrive(node);
     if (entry.undone && record) undo(record);
+  },
+  onRestore(entry) {
+    const waits = () => current.dataset.sent && !upcoming.length;
+    entry.then = () => (waits() ? current.dataset.task : NO_MORE);
+    leave(taskOf(entry.url));
   },
   onRefusal(entry, words) {
     const index = made.findIndex((one) => one.entry === entry);
@@ -114,6 +175,9 @@ const outbox = new Outbox(place.dataset.rater, {
     if (reason === "signed-out") state.append(signInLink());
   },
 });
+
+/** The task that a judgment's address names. */
+const taskOf = (url) => /\/(\d+)\/(?:skip\/)?$/.exec(new URL(url, location).pathname)?.[1];
 
 function signInLink() {
   const link = document.createElement("a");
@@ -143,6 +207,8 @@ function count(done) {
 }
 
 function putBack(node) {
+  judged.delete(node.dataset.task);
+  tabs.postMessage({ back: node.dataset.task });
   if (current !== node && isTask(current) && !current.dataset.sent) upcoming.unshift(current);
   upcoming = upcoming.filter((other) => other !== node);
   show(node);
@@ -153,6 +219,7 @@ place.addEventListener("submit", (event) => {
   const form = event.target;
   const node = form.closest(".rate-task");
   if (node.dataset.sent) return; // the second click of a double click
+  if (place.dataset.begun === undefined) return void (early = event.submitter);
   closeToast();
   const skips = event.submitter?.hasAttribute("formaction");
   form.elements.duration_ms.value = Math.round(lookedMs + performance.now() - shownAt);
@@ -171,6 +238,8 @@ place.addEventListener("submit", (event) => {
   if (upcoming.length) show(upcoming.shift());
   else node.classList.add("is-sending");
   outbox.push(entry);
+  judged.add(node.dataset.task);
+  tabs.postMessage({ judged: node.dataset.task });
 });
 
 window.addEventListener("beforeunload", (event) => {
@@ -225,4 +294,9 @@ place.addEventListener("keydown", (event) => {
 });
 
 if (current) begin(current);
-outbox.restore();
+// What an earlier page could not send is known in a moment; its task is not asked again, so a verdict waits until then.
+// A browser whose store hangs waits no longer.
+await Promise.race([outbox.restore(), new Promise((resolve) => setTimeout(resolve, RESTORED_WITHIN_MS))]);
+for (const [task, at] of recent()) if (at > performance.timeOrigin) leave(task);
+place.dataset.begun = "";
+if (early?.isConnected) early.click();

@@ -1,7 +1,7 @@
 // Judgments on their way to the server, one after the other, each kept (in this browser) until the server has answered.
 // What was tried once is tried again with the same key until there is an answer: the server makes one judgment of it.
 
-const PAUSES_MS = [1000, 2000, 4000, 8000, 15000];
+const PAUSES_MS = [300, 1000, 2000, 4000, 8000, 15000];
 
 // --- Kept in the browser: IndexedDB, table "unsent" {id, rater, url, body} ----------------------------------------------
 
@@ -79,13 +79,14 @@ export function refusal(html, status) {
 
 /**
  * An entry is {id, url, body: [[name, value]], then: () => string} and whatever its maker needs.
- * onAnswer(entry, answer) and onRefusal(entry, words) end it; onState({waiting, reason}) tells how things stand.
+ * onAnswer(entry, answer) and onRefusal(entry, words) end it; onState({waiting, reason}) tells how things stand;
+ * onRestore(entry) gives an entry of an earlier page its `then`.
  */
 export class Outbox {
-  constructor(rater, { onAnswer, onRefusal, onState }) {
+  constructor(rater, { onAnswer, onRefusal, onState, onRestore }) {
     this.rater = rater;
     this.entries = [];
-    this.handlers = { onAnswer, onRefusal, onState };
+    this.handlers = { onAnswer, onRefusal, onState, onRestore };
     this.working = false;
     this.misses = 0;
     for (const wake of ["online", "focus"]) window.addEventListener(wake, () => this.work());
@@ -110,7 +111,9 @@ export class Outbox {
     const kept = (await stored("readonly", (unsent) => unsent.index("rater").getAll(this.rater))) ?? [];
     for (const { id, url, body } of kept) {
       if (this.entries.some((entry) => entry.id === id)) continue; // made while the store was being read
-      this.entries.push({ id, url, body, then: () => "0", earlier: true, tried: true });
+      const entry = { id, url, body, earlier: true, tried: true };
+      this.entries.push(entry);
+      this.handlers.onRestore(entry);
     }
     if (this.entries.length) this.work();
   }

@@ -1,4 +1,7 @@
-// Helps for the eye: what differs between two answers, nothing but the task, larger text. Kept in this browser.
+// Helps for the eye: what differs between two answers, long answers cut or scrolled together, nothing but the task,
+// larger text. Kept in this browser.
+import { layOut } from "./rate_long.js";
+import { wordsOf } from "./rate_text.js";
 
 const STORAGE = "feedbackhub-reading";
 const SIZES = ["", "l", "xl"];
@@ -8,7 +11,7 @@ const root = document.documentElement;
 const buttons = Object.fromEntries(
   [...document.querySelectorAll("[data-reading]")].map((button) => [button.dataset.reading, button]),
 );
-const settings = { difference: false, focus: false, size: "", ...stored() };
+const settings = { difference: false, focus: false, size: "", together: false, whole: false, ...stored() };
 let task = null;
 
 function stored() {
@@ -23,8 +26,19 @@ function apply() {
   root.toggleAttribute("data-focus", settings.focus);
   if (settings.size) root.dataset.textSize = settings.size;
   else delete root.dataset.textSize;
-  buttons.difference?.setAttribute("aria-pressed", String(settings.difference));
-  buttons.focus?.setAttribute("aria-pressed", String(settings.focus));
+  for (const [name, button] of Object.entries(buttons)) {
+    if (button.hasAttribute("aria-pressed")) button.setAttribute("aria-pressed", String(settings[name]));
+  }
+  refresh();
+}
+
+function refresh() {
+  if (!task) return;
+  const { isLong } = layOut(task, settings);
+  const comparing = answers().length === 2;
+  for (const [name, isOf] of Object.entries({ difference: comparing, together: comparing && isLong, whole: isLong })) {
+    if (buttons[name]) buttons[name].hidden = !isOf;
+  }
   markDifferences();
 }
 
@@ -32,6 +46,8 @@ const next = {
   difference: () => !settings.difference,
   focus: () => !settings.focus,
   size: () => SIZES[(SIZES.indexOf(settings.size) + 1) % SIZES.length],
+  together: () => !settings.together,
+  whole: () => !settings.whole,
 };
 
 for (const [name, button] of Object.entries(buttons)) {
@@ -49,9 +65,26 @@ for (const [name, button] of Object.entries(buttons)) {
 /** Another task is on the page. */
 export function readTask(node) {
   task = node;
-  if (buttons.difference) buttons.difference.hidden = answers().length !== 2;
-  markDifferences();
+  refresh();
 }
+
+/** The task on the page has changed its looks: formulas were typeset, the window has another size. */
+export function readAgain() {
+  refresh();
+}
+
+// A cut answer has a button of its own that opens all of them, and a link in its hidden part opens them too.
+document.addEventListener("click", ({ target }) => target.closest("[data-more]") && buttons.whole?.click());
+document.addEventListener("focusin", ({ target }) => {
+  const answer = task?.classList.contains("is-cut") && target.closest?.("[data-answer-text]");
+  if (answer && target.getBoundingClientRect().bottom > answer.getBoundingClientRect().bottom) buttons.whole?.click();
+});
+let width = innerWidth;
+window.addEventListener("resize", () => {
+  if (width === innerWidth) return; // a phone's bars come and go
+  width = innerWidth;
+  refresh();
+});
 
 const answers = () => [...(task?.querySelectorAll("[data-answer-text]") ?? [])];
 
@@ -61,7 +94,7 @@ function markDifferences() {
   CSS.highlights.delete("difference");
   const [a, b] = answers();
   if (!settings.difference || !b) return;
-  const [left, right] = [wordsOf(a), wordsOf(b)];
+  const [left, right] = [wordsOf(a, WORD), wordsOf(b, WORD)];
   if (left.length + right.length > WORDS_AT_MOST) return;
   const texts = (words) => words.map(({ text }) => text);
   const only = { removed: left, added: right };
@@ -75,24 +108,6 @@ function markDifferences() {
     }
   }
   CSS.highlights.set("difference", new Highlight(...ranges));
-}
-
-function wordsOf(answer) {
-  const words = [];
-  const texts = document.createTreeWalker(answer, NodeFilter.SHOW_TEXT);
-  while (texts.nextNode()) {
-    const node = texts.currentNode;
-    for (const { 0: text, index } of node.data.matchAll(WORD)) {
-      const range = new StaticRange({
-        startContainer: node,
-        startOffset: index,
-        endContainer: node,
-        endOffset: index + text.length,
-      });
-      words.push({ text, range });
-    }
-  }
-  return words;
 }
 
 apply();

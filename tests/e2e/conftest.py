@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from live_site import ROOT, Site
+from rating_cast import answers, chromium, judged, leased, page_of, said, tasks  # noqa: F401
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 CHROMIUM_ARGUMENTS = [

@@ -5,6 +5,7 @@ import pytest
 from feedbackhub.core.errors import DomainError
 from feedbackhub.rating import quality
 from feedbackhub.rating.models import Assignment, Judgment
+from feedbackhub.rating.quality_report import report
 from feedbackhub.rating.services import task_next
 
 pytestmark = pytest.mark.django_db
@@ -60,7 +61,7 @@ def test_the_most_evenly_split_task_comes_first(tasks, judged, leased, alice, bo
             lease = leased(rater)
             assert lease.task == task
             judged(rater, *verdict, lease=lease)
-    first, second = quality.disagreements(project)
+    first, second = quality.disagreements(project, report(project).split)
     assert (first.task, first.settled, first.waiting) == (split, False, 0)
     assert (second.task, second.settled, second.labels) == (majority, True, {"red": 2, "blue": 1})
 

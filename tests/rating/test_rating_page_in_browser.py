@@ -1,77 +1,9 @@
 """The rating page in a real browser: keys, prefetch, undo, a lost connection, hostile texts."""
 
-import os
-
 import pytest
+from rating_cast import judgments, press_and_go_on, saved, task_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"), args=ARGUMENTS
-        )
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def page_of(chromium, live_server, client_of, project, settings, valkey):
-    """page_of(bob): bob's rating page; `errors` of it holds what the console said."""
-    settings.ALLOWED_HOSTS = ["*"]
-    contexts, under_way = [], {}
-
-    def open_page(user, path="", **options):
-        context = chromium.new_context(base_url=live_server.url, **options)
-        session = client_of(user).cookies["sessionid"].value
-        context.add_cookies([{"name": "sessionid", "value": session, "url": live_server.url}])
-        page = context.new_page()
-        page.errors = []
-        requests = under_way[page] = set()
-        page.on("request", lambda request: requests.add(request))
-        page.on("requestfinished", lambda request: requests.discard(request))
-        page.on("requestfailed", lambda request: requests.discard(request))
-        page.on("pageerror", lambda error: page.errors.append(str(error)))
-        page.on(
-            "dialog", lambda dialog: dialog.accept() if dialog.type == "beforeunload" else page.errors.append("dialog")
-        )
-        page.goto(f"/p/{project.slug}/rate/{path}")
-        contexts.append(context)
-        return page
-
-    yield open_page
-    # What the server is still at would meet the emptying of the tables.
-    for page, requests in under_way.items():
-        while requests:
-            page.wait_for_timeout(10)  # its events come while one waits
-    for context in contexts:
-        context.close()
-
-
-def task_of(page) -> int:
-    return int(page.locator(".rate-task").get_attribute("data-task"))
-
-
-def press_and_go_on(page, key) -> None:
-    """Press a verdict's key and wait for another task."""
-    before = page.locator(".rate-task").get_attribute("data-task")
-    page.keyboard.press(key)
-    page.wait_for_function("before => document.querySelector('.rate-task').dataset.task !== before", arg=before)
-
-
-def saved(page) -> None:
-    page.locator("#rate-state", has_text="Saved").wait_for()
-
-
-def judgments(project, **filters) -> list:
-    from feedbackhub.rating.models import Judgment
-
-    return list(Judgment.objects.filter(project=project, **filters).order_by("pk").prefetch_related("items"))
 
 
 def test_a_session_by_keyboard_alone(tasks, page_of, bob, project, leased):
@@ -145,6 +77,23 @@ def test_what_could_not_be_sent_survives_a_reload(tasks, page_of, bob, project):
     page.reload()
     page.get_by_text("A judgment from before was saved.").wait_for()
     assert len(judgments(project)) == 1
+
+
+def test_a_refusal_brings_the_task_back_with_what_was_said(tasks, page_of, bob, project):
+    tasks(3)
+    page = page_of(bob)
+    first = task_of(page)
+    refusal = '{"detail": "Not like that.", "code": "invalid", "fields": {}}'
+    page.route(f"**/rate/{first}/**", lambda route: route.fulfill(status=400, body=refusal))
+    for key in ("c", "w", "h", "y", "Escape", "a"):
+        page.keyboard.press(key)
+    page.get_by_text("Not like that.").wait_for()
+    page.wait_for_function("task => document.querySelector('.rate-task').dataset.task === task", arg=str(first))
+    assert page.get_by_label("Comment").input_value() == "why"
+    page.unroute_all()
+    press_and_go_on(page, "b")
+    saved(page)
+    assert [(judgment.task_id, judgment.comment) for judgment in judgments(project)] == [(first, "why")]
 
 
 def test_a_double_click_makes_one(tasks, page_of, bob, project):

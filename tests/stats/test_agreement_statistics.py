@@ -24,10 +24,36 @@ def test_krippendorff_textbook(level, alpha):
 
 @pytest.mark.parametrize(
     ("level", "name", "value"),
-    [("nominal", "gwet_ac1", 0.77544), ("ordinal", "gwet_ac2", 0.89894), ("interval", "gwet_ac2", 0.91400)],
+    [
+        ("nominal", "gwet_ac1", 0.7754440681),
+        ("ordinal", "gwet_ac2", 0.8989397699),
+        ("interval", "gwet_ac2", 0.9140007236),
+    ],
 )
 def test_gwet_on_the_same_data_equals_irrcac(level, name, value):
-    assert agreement(ROWS, level=level)[name].value == pytest.approx(value, abs=6e-6)
+    assert agreement(ROWS, level=level)[name].value == pytest.approx(value, abs=1e-9)
+
+
+GRADES = [  # forty items by four raters, from 1 to 5, some missing
+    ".2322.514.45.1325.53..22235.411..5225.52",
+    ".1.2345132.54141344542244351.21.13424452",
+    "11342441324.412155.35.1243.1513.242..44.",
+    "11.435414144424.345..1142..24135353454.3",
+]
+
+
+@pytest.mark.parametrize(
+    ("level", "alpha", "ac2"),
+    [("ordinal", 0.7165977246706069, 0.6984204632), ("interval", 0.7210630353613001, 0.7521722754)],
+)
+def test_graded_judgments_equal_krippendorff_and_irrcac(level, alpha, ac2):
+    """Expected: krippendorff 0.9.0; irrCAC 0.4.4 with ordinal and with quadratic weights."""
+    grades = [(item, rater, int(g)) for rater, row in enumerate(GRADES) for item, g in enumerate(row) if g != "."]
+    found = agreement(grades, level=level)
+    assert found["krippendorff_alpha"].value == pytest.approx(alpha, abs=1e-9)
+    assert found["gwet_ac2"].value == pytest.approx(ac2, abs=1e-9)
+    for name in ("krippendorff_alpha", "gwet_ac2"):
+        assert found[name].lower < found[name].value < found[name].upper
 
 
 def test_percent_on_the_same_data():
@@ -168,4 +194,11 @@ def test_real_raters_equal_the_reference(name, lines, reference):
     for key, value in pairs.items():
         two = [row for row in rows if row[1] in [rater for rater in expected["raters"] if rater in key]]
         assert agreement(two)["cohen_kappa"].value == pytest.approx(value, abs=1e-9)
-    assert result["cohen_kappa"].value == pytest.approx(np.mean(list(pairs.values())), abs=1e-4)
+    assert result["cohen_kappa"].value == pytest.approx(np.mean(list(pairs.values())), abs=1e-4)  # weighed by items
+    in_order = {label: place for place, label in enumerate(expected["categories"])}
+    two_labels = [(item, rater, in_order.get(label)) for item, rater, label in rows if label is not None]
+    if len(in_order) == 2:  # with two labels every level is the nominal one
+        for level in ("ordinal", "interval"):
+            found = agreement(two_labels, level=level)
+            assert found["krippendorff_alpha"].value == pytest.approx(expected["krippendorff_alpha_nominal"], abs=1e-9)
+            assert found["gwet_ac2"].value == pytest.approx(result["gwet_ac1"].value, abs=1e-9)

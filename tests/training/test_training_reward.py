@@ -53,7 +53,9 @@ def test_the_loss_is_that_of_trl(tiny, tmp_path):
     loss = trainer.compute_loss(theirs.train(), next(iter(trainer.get_train_dataloader())))
     ours = RewardModel(load_base(str(tiny), "fp32"), heads=1)
     ours.heads.data.copy_(theirs.score.weight)
-    objective = Comparisons(pairs_of(tiny, rows), 0, RewardSettings(heads=1, centering=0.02), bootstrap=False)
+    objective = Comparisons(
+        pairs_of(tiny, rows), 0, RewardSettings(heads=1, centering=0.02, margin=1.0), bootstrap=False
+    )
     torch.testing.assert_close(objective.loss(ours, [0, 1, 2, 3])[0] / 4, loss, rtol=1e-5, atol=1e-5)
 
 

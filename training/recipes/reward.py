@@ -1,6 +1,6 @@
 """Reward model: chosen answers get a higher number than rejected ones.
 
-With rewards r of a pair's answers and the margin m that its row asks for (0 unless it says):
+With rewards r of a pair's answers and m the row's margin (0 unless it says) times the setting of that name:
   loss  −log σ(r_chosen − r_rejected − m) + c (r_chosen + r_rejected)²
 The first term is the Bradley–Terry likelihood (Ouyang et al. 2022, arXiv 2203.02155, equation 1) with a margin (Touvron
 et al. 2023, arXiv 2307.09288, equation 2); the second keeps rewards around zero (Eisenstein et al. 2023, arXiv
@@ -48,7 +48,7 @@ class Comparisons:
 
     def loss(self, model: RewardModel, rows: list[int]) -> tuple[Tensor, dict[str, float]]:
         found = self.rewards(model, rows)
-        margins = torch.tensor([self.rows[row].margin for row in rows], device=found.device)
+        margins = self.settings.margin * torch.tensor([self.rows[row].margin for row in rows], device=found.device)
         losses = preference_losses(found, margins, self.settings.centering)
         losses = (losses * self.weights[rows].to(found.device)).mean(dim=1)
         means = found.detach().mean(dim=2)

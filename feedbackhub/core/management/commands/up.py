@@ -110,7 +110,7 @@ class Command(BaseCommand):
         if self.over.is_set():
             return
         Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)  # WhiteNoise warns when it is not there
-        web = self._child("web", *_web_command(self.host, self.port))
+        web = self._child("web", *web_command(self.host, self.port))
         sign_ins = self._sign_ins()
         if not self._ready(web):
             return
@@ -253,10 +253,12 @@ def _manage(*words: str) -> list[str]:
     return [sys.executable, str(settings.BASE_DIR / "manage.py"), *words]
 
 
-def _web_command(host: str, port: int) -> list[str]:
+def web_command(host: str, port: int) -> list[str]:
     return [
         *(sys.executable, "-m", "uvicorn", "feedbackhub.asgi:application", "--host", host, "--port", str(port)),
         *("--lifespan", "off", "--log-level", "warning", "--no-server-header", "--timeout-graceful-shutdown", "5"),
+        # Longer than most people think about a vote: the next one finds its connection open.
+        *("--timeout-keep-alive", "75"),
     ]
 
 
