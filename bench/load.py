@@ -25,22 +25,23 @@ class Browser:
 
     def __init__(self, port: int, headers: dict[str, str]):
         self.port = port
-        self.headers = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        self.headers = [f"{name}: {value}" for name, value in headers.items()]
         self.cookies: dict[str, str] = {}
         self.reader: asyncio.StreamReader | None = None
 
     async def send(self, method: str, path: str, body: object = None, form: dict | None = None) -> Answer:
         """body: sent as JSON; form: sent as a form. Redirects are not followed."""
-        data = b"" if body is None else json.dumps(body).encode()
-        kind = "application/json"
+        lines = [f"{method} {path} HTTP/1.1", f"Host: 127.0.0.1:{self.port}", *self.headers]
+        if self.cookies:
+            lines.append("Cookie: " + "; ".join(f"{name}={value}" for name, value in self.cookies.items()))
+        data = b""
         if form is not None:
-            data, kind = urlencode(form).encode(), "application/x-www-form-urlencoded"
-        cookies = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        head = (
-            f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n{self.headers}"
-            f"{f'Cookie: {cookies}' + chr(13) + chr(10) if cookies else ''}"
-            f"Content-Type: {kind}\r\nContent-Length: {len(data)}\r\n\r\n"
-        )
+            lines.append("Content-Type: application/x-www-form-urlencoded")
+            data = urlencode(form).encode()
+        elif body is not None:
+            lines.append("Content-Type: application/json")
+            data = json.dumps(body).encode()
+        head = "\r\n".join([*lines, f"Content-Length: {len(data)}", "", ""])
         if self.reader is None or self.reader.at_eof():
             self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port)
         self.writer.write(head.encode() + data)

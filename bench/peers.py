@@ -21,6 +21,7 @@ QUICK = "BENCH_QUICK" in os.environ
 SIZES = (1_000,) if QUICK else (1_000, 20_000)
 VOTES = 40 if QUICK else 200  # by one rater
 RATERS = 8
+WARM_UP = 20  # votes by each rater that are not measured
 DRAINED = 80 if QUICK else 400  # tasks that want one judgment each, until none is left
 ANSWER = "model says a sentence. " * 17
 PEERS = Path(os.environ.get("BENCH_PEERS", "var/peers"))
@@ -33,25 +34,28 @@ def run() -> list[dict]:
     for peer in (FeedbackHub, LabelStudio, Potato):
         for tasks in SIZES:
             with peer(home / f"{peer.__name__}-{tasks}", tasks, raters=1) as site:
-                took = Took()
-                asyncio.run(_rate(site, 0, took, VOTES))
-                rows.append({**site.what(), "what": "one rater", "tasks": tasks, "raters": 1, **took.figures()})
-        with peer(home / f"{peer.__name__}-drain", DRAINED, raters=RATERS) as site:
-            took = Took()
-            asyncio.run(_drain(site, took))
-            figures = {**took.figures(), "too_many": len(took.seconds) - DRAINED}
+                figures = asyncio.run(_rated(site, VOTES))
+                rows.append({**site.what(), "what": "one rater", "tasks": tasks, "raters": 1, **figures})
+        with peer(home / f"{peer.__name__}-drain", DRAINED + RATERS * WARM_UP, raters=RATERS) as site:
+            # Nobody can need more votes than there are tasks: a site that hands out without end is stopped there.
+            figures = asyncio.run(_rated(site, DRAINED))
+            figures["too_many"] = figures["votes"] - DRAINED
             rows.append({**site.what(), "what": "drain", "tasks": DRAINED, "raters": RATERS, **figures})
     return rows
 
 
-async def _drain(site, took: Took) -> None:
-    # Nobody can need more votes than there are tasks: a site that hands out without end is stopped there.
-    await asyncio.gather(*(_rate(site, number, took, DRAINED) for number in range(RATERS)))
+async def _rated(site, votes: int) -> dict:
+    took, warm = Took(), asyncio.Barrier(site.raters)
+    await asyncio.gather(*(_rate(site, number, took, warm, votes) for number in range(site.raters)))
+    return took.figures()
 
 
-async def _rate(site, number: int, took: Took, votes: int) -> None:
+async def _rate(site, number: int, took: Took, warm: asyncio.Barrier, votes: int) -> None:
     browser = await site.browser(number)
     task = await site.first(browser)
+    for _ in range(WARM_UP):
+        task = await site.judge(browser, task)
+    await warm.wait()
     took.begin()
     for _ in range(votes):
         if task is None:
@@ -150,7 +154,9 @@ class LabelStudio(Site):
         server = [binaries / "gunicorn", "core.wsgi:application", "--chdir", code, "-b", f"127.0.0.1:{self.port}"]
         how = ["-w", "2", "--threads", "4", "--keep-alive", "75", "--log-level", "error"]
         environment["DJANGO_SETTINGS_MODULE"] = "core.settings.label_studio"
-        return running([*server, *how], ready=f"http://127.0.0.1:{self.port}/health", env=environment)
+        log = (self.home / "server-log").open("w")
+        options = {"env": environment, "stdout": log, "stderr": log}
+        return running([*server, *how], ready=f"http://127.0.0.1:{self.port}/health", **options)
 
     async def browser(self, number: int) -> Browser:
         return Browser(self.port, {"Authorization": f"Token {self.tokens[number]}"})
@@ -190,7 +196,7 @@ class Potato(Site):
             "require_password": False,
             "secret_key": "bench",
             "max_annotations_per_item": 1,
-            "max_annotations_per_user": -1,
+            "max_annotations_per_user": self.tasks // self.raters,
             "assignment_strategy": "fixed_order",
             "annotation_schemes": [{**scheme, "labels": ["A", "B", "tie", "both bad"]}],
         }

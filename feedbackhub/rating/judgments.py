@@ -17,7 +17,7 @@ from feedbackhub.tracing.feedback import FeedbackRun
 from feedbackhub.tracing.services import feedback_enqueue, feedback_withdraw
 
 from .leases import OUTPUTS, SERVING, Lease, State, lease_end, rater_hold, task_next_of_held
-from .models import Assignment, Judgment, JudgmentItem, Task
+from .models import Assignment, Judgment, JudgmentItem, Serving, Task
 from .payload import Asked, Said, judgment_read, payload_digest
 from .tally import Counts, counts_apply
 

@@ -223,12 +223,13 @@ def test_no_page_of_a_rater_breaks_a_rule_of_axe(tasks, answers, judged, page_of
         tasks_create(project=project, models=list(models.values()), kind=kind)
         page.goto(f"{base}/rate/")
         page.locator(".math[data-tex]").first.wait_for()
-        check(kind)
+        if kind == "pairwise":
+            check("long answers, cut")
+            press(page, "y")
+            check("long answers, scrolled together")
+            press(page, "y")
         press(page, "x", "Escape", "c", "Escape", "m", "Shift+ArrowRight", "1", "Shift+ArrowRight")
         check(f"{kind}, marking")
-        press(page, "Escape", "y")
-        check(f"{kind}, scrolled together")
-        press(page, "y")
         task_skip(rater=bob, task=Task.objects.order_by("-pk").first(), reason="")
     for path in ("rate/history/", f"rate/history/{judgments(project)[0].pk}/edit/", "me/"):
         page.goto(f"{base}/{path}")
