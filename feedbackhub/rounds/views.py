@@ -204,7 +204,8 @@ def scoring_new(request: HttpRequest, number: int) -> HttpResponse:
     except DomainError as error:
         messages.error(request, error.message)
     else:
-        messages.success(request, f"{tuning_round.model.name} looks at {len(scoring.tasks)} open pairs.")
+        given = {"model": tuning_round.model.name, "count": len(scoring.tasks)}
+        messages.success(request, _("%(model)s looks at %(count)s open pairs.") % given)
     return redirect("rounds:round", request.project.slug, number)
 
 
