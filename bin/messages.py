@@ -33,7 +33,7 @@ KEYWORDS = {
 }
 CALL = re.compile(r"""\b(?:n?p?gettext|_)\((?:'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|[^'"()])*\)""")
 SOME_DAY = datetime(2026, 1, 1, tzinfo=UTC)
-PLACEHOLDER = re.compile(r"%\(\w+\)[a-z]|%[sd]")
+PLACEHOLDER = re.compile(r"%\(\w+\)[\d.]*[a-z]|%[sd]")
 Found = Iterator[tuple[str, tuple]]
 
 

@@ -68,7 +68,7 @@ def _raters(project: Project) -> list[User]:
 def ask_again(request: HttpRequest, pk: int) -> HttpResponse:
     task = Task.objects.filter(pk=pk, project=request.project).first()
     if task is None:
-        raise NotFound(f"There is no task {pk} in this project.")
+        raise NotFound(_("There is no task %(pk)s in this project.") % {"pk": pk})
     try:
         task = service.task_ask_again(task=task)
     except DomainError as error:

@@ -125,7 +125,7 @@ def undo(request: HttpRequest, pk: int) -> HttpResponse:
         Judgment.objects.filter(pk=pk, project=request.project, rater=request.user).select_related("task").first()
     )
     if judgment is None:
-        raise NotFound(f"There is no judgment {pk} of yours.")
+        raise NotFound(_("There is no judgment %(pk)s of yours.") % {"pk": pk})
     services.judgment_undo(rater=request.user, judgment=judgment)
     lease = services.lease_held(rater=request.user, task=judgment.task)
     if request.htmx:
@@ -137,7 +137,7 @@ def undo(request: HttpRequest, pk: int) -> HttpResponse:
 def _task(request: HttpRequest, pk: int) -> Task:
     task = selectors.task_by_id(pk)
     if task is None or task.project != request.project:
-        raise NotFound(f"There is no task {pk} in this project.")
+        raise NotFound(_("There is no task %(pk)s in this project.") % {"pk": pk})
     return task
 
 
@@ -237,7 +237,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
     mine = Judgment.objects.in_force().filter(project=request.project, rater=request.user, task__isnull=False)
     said = mine.select_related("task__prompt", "task__project").prefetch_related("items__output").filter(pk=pk).first()
     if said is None:
-        raise NotFound(f"There is no judgment {pk} of yours that counts and can be changed.")
+        raise NotFound(_("There is no judgment %(pk)s of yours that counts and can be changed.") % {"pk": pk})
     items = sorted(said.items.all(), key=lambda item: item.position)
     shown = _task_shown(said.task, [item.output for item in items])
     for answer, item in zip(shown["answers"], items, strict=True):
