@@ -9,7 +9,7 @@ ROLES = (said("rater"), said("admin"), said("stakeholder"))
 TURNS = (said("system"), said("user"), said("assistant"))
 SPLITS = (said("train"), said("validation"), said("test"))
 ROWS = (said("prompts"), said("models"), said("outputs"), said("votes"), said("preferences"))
-SOURCES = (said("rater"), said("simulated"), said("votes"), said("preferences"))
+SOURCES = (said("rater"), said("simulated"), said("votes"), said("preferences"), said("adjudication"))
 PHASES = (said("loading"), said("sampling"), said("training"), said("evaluating"), said("generating"), said("saving"))
 STATES = (said("draft"), said("queued"), said("running"), said("stopping"))
 OUTCOMES = (said("completed"), said("stopped"), said("interrupted"), said("failed"))
@@ -31,6 +31,9 @@ NOT_MADE = (
 )
 WITHOUT_A_VALUE = (
     said("there are no judgments"),
+    said("no three models have all been decided against each other"),
+    said("not every pair of models is decided"),
+    said("there are no decided pairs"),
     said("work began less than 3 hours ago"),
     said("fewer than 20 judgments came lately"),
     said("no item was judged by two raters"),
