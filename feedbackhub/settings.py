@@ -15,6 +15,7 @@ FEEDBACKHUB_HOME = Path(env("FEEDBACKHUB_HOME", default=str(BASE_DIR / "var"))).
 MODELS_DIR = FEEDBACKHUB_HOME / "models"
 RUNS_DIR = FEEDBACKHUB_HOME / "runs"
 IMPORTS_DIR = FEEDBACKHUB_HOME / "imports"
+MEDIA_DIR = FEEDBACKHUB_HOME / "media"
 DATASETS_DIR = FEEDBACKHUB_HOME / "datasets"
 EMBEDDED_MODEL = "smollm2-135m"
 EMBEDDED_MODEL_DIR = MODELS_DIR / EMBEDDED_MODEL
@@ -163,6 +164,24 @@ WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG
 DATA_UPLOAD_MAX_MEMORY_SIZE = 20 * 1024 * 1024
 
+# --- Pictures and videos in prompts and outputs ---------------------------------------------------------------
+# Kept once each, named by their content. Any storage of Django's does: storages.backends.s3.S3Storage, for example.
+MEDIA_STORAGE = env("MEDIA_STORAGE", default="django.core.files.storage.FileSystemStorage")
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    "media": {
+        "BACKEND": MEDIA_STORAGE,
+        "OPTIONS": env.json("MEDIA_STORAGE_OPTIONS", default={})
+        or ({"location": str(MEDIA_DIR)} if MEDIA_STORAGE.endswith("FileSystemStorage") else {}),
+    },
+}
+MEDIA_IMAGE_MB = env.int("MEDIA_IMAGE_MB", default=20)  # MiB a picture
+MEDIA_VIDEO_MB = env.int("MEDIA_VIDEO_MB", default=200)  # MiB a video
+MEDIA_FETCH_SECONDS = env.int("MEDIA_FETCH_SECONDS", default=120)  # for one file, redirects included
+# Hosts (host or host:port) that imports may fetch from although they are not on the public internet.
+MEDIA_HOSTS_ALLOWED = env.list("MEDIA_HOSTS_ALLOWED", default=[])
+
 # --- Queue, channel layer -------------------------------------------------------------------------------------
 # The database is the truth; the queue can be lost at any time and is rebuilt from it by the sweeper.
 # A Valkey that `manage.py up` has started says its port in a file: `manage.py shell` and the like use the same one.
@@ -211,7 +230,8 @@ FEEDBACKHUB_ADMIN_TOKEN = env("FEEDBACKHUB_ADMIN_TOKEN", default="")
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": ["'self'"],
-        "img-src": ["'self'", "data:"],
+        "img-src": ["'self'"],
+        "media-src": ["'self'"],
         "object-src": ["'none'"],
         "base-uri": ["'self'"],
         "form-action": ["'self'"],

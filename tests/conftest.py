@@ -16,7 +16,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from ports import free_port  # noqa: E402
 
-pytest_plugins = ["stand_in"]
+pytest_plugins = ["stand_in", "pictures"]
 HOME = Path(tempfile.mkdtemp(prefix="feedbackhub-tests-"))
 atexit.register(shutil.rmtree, HOME, ignore_errors=True)
 

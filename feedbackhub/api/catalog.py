@@ -1,4 +1,5 @@
 import json
+from functools import partial
 
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
@@ -8,6 +9,7 @@ from rest_framework.response import Response
 
 from feedbackhub.catalog import generations
 from feedbackhub.catalog.content import text_of
+from feedbackhub.catalog.media import media_shown
 from feedbackhub.catalog.models import Generation, ModelVersion, Output, Prompt, Split
 from feedbackhub.catalog.selectors import models_of
 from feedbackhub.catalog.services import model_by_name, model_create
@@ -15,8 +17,10 @@ from feedbackhub.core.errors import DomainError, NotFound
 from feedbackhub.imports.models import Import
 from feedbackhub.imports.services import import_create
 from feedbackhub.projects.access import ADMINISTER, READ_REPORTS, require
+from feedbackhub.projects.models import Project
 
 from .base import Endpoint, Strict, page
+from .media import with_media
 
 REJECTIONS_SHOWN = 1000
 
@@ -59,10 +63,22 @@ def model_shown(model: ModelVersion) -> dict:
     }
 
 
-def prompt_shown(prompt: Prompt) -> dict:
+def messages_shown(request: Request, project: Project, messages: list[dict]) -> list[dict]:
+    """[{role, content, media?}]"""
+    return [
+        {
+            "role": turn["role"],
+            "content": text_of(turn["content"]),
+            **with_media(request, project, media_shown(turn["content"], project)),
+        }
+        for turn in messages
+    ]
+
+
+def prompt_shown(request: Request, project: Project, prompt: Prompt) -> dict:
     return {
         "id": prompt.pk,
-        "messages": [{"role": turn["role"], "content": text_of(turn["content"])} for turn in prompt.messages],
+        "messages": messages_shown(request, project, prompt.messages),
         "references": prompt.references,
         "category": prompt.category,
         "split": prompt.split,
@@ -70,12 +86,14 @@ def prompt_shown(prompt: Prompt) -> dict:
     }
 
 
-def output_shown(output: Output) -> dict:
+def output_shown(request: Request, project: Project, output: Output) -> dict:
     return {
         "id": output.pk,
         "prompt": output.prompt_id,
         "model": output.model.name if output.model else None,
         "text": output.text,
+        **with_media(request, project, media_shown(output.parts, project)),
+        "reveals_identity": output.reveals_identity,
     }
 
 
@@ -120,7 +138,9 @@ class Prompts(Endpoint):
     @extend_schema(summary="The project's prompts", responses=dict)
     def get(self, request: Request, slug: str) -> Response:
         project = self.project(request, slug, ADMINISTER)
-        return page(request, Prompt.objects.filter(project=project), prompt_shown, descending=False)
+        return page(
+            request, Prompt.objects.filter(project=project), partial(prompt_shown, request, project), descending=False
+        )
 
 
 class Outputs(Endpoint):
@@ -128,7 +148,7 @@ class Outputs(Endpoint):
     def get(self, request: Request, slug: str) -> Response:
         project = self.project(request, slug, ADMINISTER)
         outputs = Output.objects.filter(prompt__project=project).select_related("model")
-        return page(request, outputs, output_shown, descending=False)
+        return page(request, outputs, partial(output_shown, request, project), descending=False)
 
 
 class Generations(Endpoint):

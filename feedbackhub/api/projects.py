@@ -7,7 +7,7 @@ from rest_framework.response import Response
 from feedbackhub.core.errors import DomainError
 from feedbackhub.projects.access import ADMINISTER, ANY, visible_projects
 from feedbackhub.projects.groups import group_set, member_group_set
-from feedbackhub.projects.models import Membership, Order, Project, RaterGroup, Role, TaskKind
+from feedbackhub.projects.models import IdentityLeaks, Membership, Order, Project, RaterGroup, Role, TaskKind
 from feedbackhub.projects.services import member_add, project_change, project_create
 
 from .base import Endpoint, Strict, page
@@ -31,6 +31,7 @@ class ProjectChange(Strict):
     gold_percent = serializers.IntegerField(min_value=0, max_value=50, required=False)
     repeat_percent = serializers.IntegerField(min_value=0, max_value=50, required=False)
     deadline = serializers.DateTimeField(required=False, allow_null=True)
+    identity_leaks = serializers.ChoiceField(choices=IdentityLeaks.choices, required=False)
 
 
 class GroupBody(Strict):
@@ -58,6 +59,7 @@ def project_shown(project: Project) -> dict:
         "order": project.order,
         "explore_percent": project.explore_percent,
         "deadline": project.deadline,
+        "identity_leaks": project.identity_leaks,
         "is_demo": project.is_demo,
         "created_at": project.created_at,
     }

@@ -3,16 +3,18 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from feedbackhub.catalog.content import text_of
 from feedbackhub.catalog.services import model_by_name
 from feedbackhub.core.errors import NotFound
 from feedbackhub.projects.access import ADMINISTER, OWN_WORK, RATE, READ_REPORTS, require, roles_of
 from feedbackhub.projects.models import Role, TaskKind
 from feedbackhub.rating import selectors, services
 from feedbackhub.rating.models import Judgment, Task
+from feedbackhub.rating.shown import output_media_shown, text_shown
 
 from .base import Endpoint, Strict, body_of, number_of, page
+from .catalog import messages_shown
 from .judgment_schema import JUDGMENT
+from .media import with_media
 
 
 class TasksBody(Strict):
@@ -25,16 +27,24 @@ class TasksBody(Strict):
 Reason = body_of(reason=serializers.CharField(required=False, allow_blank=True, default="", max_length=200))
 
 
-def lease_shown(lease: services.Lease | None) -> dict | None:
+def lease_shown(request: Request, lease: services.Lease | None) -> dict | None:
     """A task as its rater gets it. It names no model."""
     if lease is None:
         return None
     task = lease.task
+    project = task.project
     return {
         "id": task.pk,
         "kind": task.kind,
-        "prompt": [{"role": turn["role"], "content": text_of(turn["content"])} for turn in task.prompt.messages],
-        "outputs": [{"id": output.pk, "text": output.text} for output in lease.outputs],
+        "prompt": messages_shown(request, project, task.prompt.messages),
+        "outputs": [
+            {
+                "id": output.pk,
+                "text": text_shown(output, project),
+                **with_media(request, project, output_media_shown(output, project)),
+            }
+            for output in lease.outputs
+        ],
         "lease_expires_at": lease.lease_expires_at,
         "guidelines": task.project.guidelines,
         "criteria": task.project.criteria,
@@ -108,7 +118,7 @@ class NextTask(Endpoint):
         project = self.project(request, slug, RATE)
         after = number_of(request, "after", None)
         lease = services.task_next(project=project, rater=request.user, after=after)
-        return Response(lease_shown(lease)) if lease else Response(status=204)
+        return Response(lease_shown(request, lease)) if lease else Response(status=204)
 
 
 class TaskEndpoint(Endpoint):
@@ -143,7 +153,7 @@ class Judgments(TaskEndpoint):
         recorded = services.judgment_record(**given, and_next=and_next)
         answer = {"id": recorded.judgment.pk, "counted": recorded.judgment.counted}
         if and_next:
-            answer["next_task"] = lease_shown(recorded.next)
+            answer["next_task"] = lease_shown(request, recorded.next)
         return Response(answer, status=201 if recorded.created else 200)
 
 

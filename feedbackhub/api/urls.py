@@ -1,7 +1,8 @@
-from django.urls import include, path
+from csp.decorators import csp_update
+from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
-from . import catalog, checks, projects, rating, reports, reward, rounds
+from . import catalog, checks, media, projects, rating, reports, reward, rounds
 
 project = [
     path("", projects.ProjectDetail.as_view()),
@@ -10,6 +11,7 @@ project = [
     path("models/", catalog.Models.as_view()),
     path("prompts/", catalog.Prompts.as_view()),
     path("outputs/", catalog.Outputs.as_view()),
+    re_path(r"^media/(?P<digest>[0-9a-f]{64})/$", media.MediaFile.as_view(), name="media-api"),
     path("generations/", catalog.Generations.as_view()),
     path("tasks/", rating.Tasks.as_view()),
     path("tasks/next/", rating.NextTask.as_view()),
@@ -51,5 +53,8 @@ v1 = [
 
 urlpatterns = [
     path("v1/", include(v1)),
-    path("docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="api-docs"),
+    # Its stylesheet draws arrows from data: addresses.
+    path(
+        "docs/", csp_update({"img-src": ["data:"]})(SpectacularSwaggerView.as_view(url_name="schema")), name="api-docs"
+    ),
 ]

@@ -18,6 +18,7 @@ from feedbackhub.tracing import services as tracing
 from feedbackhub.tracing.feedback import FeedbackRun
 
 from .content import text_of, text_parts
+from .identity import reveals_identity
 from .models import Generation, GenerationRun, ModelVersion, Output, Prompt, Split
 from .weights import WeightsError, adapter_check, base_check
 
@@ -139,12 +140,15 @@ def _prompts_chosen(
             _refuse("split", "Give either prompts or a split, not both.")
         if strangers := [prompt.pk for prompt in prompts if prompt.project_id != project.pk]:
             _refuse("prompts", f"prompts {', '.join(map(str, strangers[:5]))} belong to another project.")
+        if seen := [prompt.pk for prompt in prompts if prompt.shows_media]:
+            shown = ", ".join(map(str, seen[:5]))
+            _refuse("prompts", f"prompts {shown} show pictures or videos, which models here cannot look at.")
         chosen = list(dict.fromkeys(prompts))[:limit]
     else:
         if split is not None and split not in Split.values:
             _refuse("split", f'split "{split}" is none of {", ".join(Split.values)}.')
         found = Prompt.objects.filter(project=project, **({"split": split} if split else {}))
-        chosen = list(found.order_by("pk")[:limit])
+        chosen = list(islice((prompt for prompt in found.order_by("pk") if not prompt.shows_media), limit))
     if not chosen:
         if split:
             words = _(
@@ -214,7 +218,8 @@ def _chunk_store(run: Run, chunk: list[dict]) -> int:
         Output(
             prompt=prompts[row["id"]],
             model=part.model,
-            parts=text_parts(row["text"].replace("\x00", "")),
+            parts=(parts := text_parts(row["text"].replace("\x00", ""))),
+            reveals_identity=reveals_identity(parts, part.model.name),
             content_key=_content_key(run, row),
             decoding=run.spec["settings"],
             seed=row.get("seed"),

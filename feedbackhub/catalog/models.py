@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from feedbackhub.projects.models import Project
 from feedbackhub.runs.models import Run
 
-from .content import text_of
+from .content import media_of, text_of
 
 
 class Split(models.TextChoices):
@@ -36,12 +36,25 @@ class Prompt(models.Model):
         indexes = [models.Index(fields=["project", "split"]), models.Index(fields=["project", "external_id"])]
 
     def __str__(self) -> str:
-        return self.text[:80]
+        return self.label[:80]
 
     @property
     def text(self) -> str:
         """The last message, which is what the answers answer."""
         return text_of(self.messages[-1]["content"])
+
+    @property
+    def shows_media(self) -> bool:
+        """Whether any turn has a picture or a video, which no model here can look at."""
+        return any(media_of(message["content"]) for message in self.messages)
+
+    @property
+    def label(self) -> str:
+        """The text, or what is there in its stead, for lists."""
+        if self.text.strip():
+            return self.text
+        media = media_of(self.messages[-1]["content"])
+        return ", ".join(part["alt"] or ("Picture" if part["type"] == "image" else "Video") for part in media)
 
 
 class ModelVersion(models.Model):
@@ -134,13 +147,49 @@ class GenerationRun(models.Model):
         return f"{self.model} in {self.generation}"
 
 
+class Media(models.Model):
+    """A picture or video, held once however many prompts and outputs show it; its file is named by its content."""
+
+    digest = models.CharField(max_length=64, primary_key=True, help_text="SHA-256 of the bytes.")
+    media_type = models.CharField(max_length=20, help_text="By its bytes, like image/png.")
+    bytes = models.PositiveBigIntegerField()
+    width = models.PositiveIntegerField(null=True, help_text="Pixels; not known of videos.")
+    height = models.PositiveIntegerField(null=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"{self.media_type} {self.digest[:12]}"
+
+    @property
+    def path(self) -> str:
+        """Where it lies in the storage."""
+        return f"{self.digest[:2]}/{self.digest}"
+
+
+class MediaUse(models.Model):
+    """A project that has a picture or video: its members may see it. `source` is where it was fetched, if it was."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="media_uses")
+    media = models.ForeignKey(Media, on_delete=models.CASCADE, related_name="uses")
+    source = models.TextField(blank=True)
+    source_digest = models.CharField(max_length=64, blank=True, help_text="SHA-256 of the source.")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["project", "source_digest", "media"], name="one_media_a_source"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.media} in {self.project}"
+
+
 class Output(models.Model):
     """A prompt's answer by a model version."""
 
     prompt = models.ForeignKey(Prompt, on_delete=models.CASCADE, related_name="outputs")
     # Nobody's in an imported preference that names no model: such an answer trains, and is never put before a rater.
     model = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, null=True, related_name="outputs")
-    parts = models.JSONField(help_text='[{"type": "text", "text"}]')
+    parts = models.JSONField(help_text='[{"type": "text", "text"}, {"type": "image", "media": digest, "alt", …}]')
     # The same key is the same output: digest of the text and its ordinal when imported, run:index when generated.
     content_key = models.CharField(max_length=100)
     decoding = models.JSONField(default=dict)
@@ -148,6 +197,8 @@ class Output(models.Model):
     tokens = models.PositiveIntegerField(null=True)
     latency_ms = models.FloatField(null=True)
     finish_reason = models.CharField(max_length=20, blank=True)
+    # None: not looked at yet; the sweeper does (identity.py).
+    reveals_identity = models.BooleanField(null=True, help_text="Whether its text says who wrote it.")
     run_uuid = models.UUIDField(default=uuid.uuid4, unique=True, help_text="Its id as a run, here and at LangSmith.")
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -159,6 +210,10 @@ class Output(models.Model):
                 condition=models.Q(model=None),
                 name="one_unnamed_output_a_content_key",
             ),
+        ]
+        indexes = [
+            models.Index(fields=["id"], condition=models.Q(reveals_identity=None), name="outputs_not_looked_at"),
+            models.Index(fields=["prompt"], condition=models.Q(reveals_identity=True), name="outputs_that_reveal"),
         ]
 
     def __str__(self) -> str:

@@ -8,7 +8,8 @@ from functools import cached_property
 
 from django.db import transaction
 
-from .content import text_parts
+from .content import said, text_parts
+from .identity import reveals_identity
 from .models import ModelVersion, Output, Prompt
 
 CHUNK = 500
@@ -16,22 +17,27 @@ CHUNK = 500
 
 @dataclass
 class ImportedOutput:
-    """An answer to be stored. `ordinal` counts identical texts of one model within one line of a file, from 0."""
+    """An answer to be stored. `ordinal` counts identical answers of one model within one line of a file, from 0."""
 
     prompt: Prompt
     model: ModelVersion | None
     text: str
     ordinal: int = 0
+    media: Sequence[dict] = ()
+
+    @cached_property
+    def parts(self) -> list[dict]:
+        return [*(text_parts(self.text) if self.text or not self.media else ()), *self.media]
 
     @cached_property
     def key(self) -> tuple[int, int | None, str]:
         """(prompt id, model id, content key): the same key is the same output."""
-        digest = hashlib.sha256(self.text.encode()).hexdigest()
+        digest = hashlib.sha256(said(self.parts).encode()).hexdigest()
         return self.prompt.pk, self.model.pk if self.model else None, f"{digest}:{self.ordinal}"
 
 
 def ordinals(answers: Sequence[tuple[object, str]]) -> list[int]:
-    """For each (model, text) of one line, how many equal ones came before it."""
+    """For each (model, what it says) of one line, how many equal ones came before it."""
     seen: Counter = Counter()
     numbers = []
     for answer in answers:
@@ -47,7 +53,13 @@ def outputs_bulk_create(*, rows: list[ImportedOutput]) -> tuple[list[Output], in
     missing = {row.key: row for row in rows if row.key not in found}
     made = Output.objects.bulk_create(
         (
-            Output(prompt=row.prompt, model=row.model, parts=text_parts(row.text), content_key=key[2])
+            Output(
+                prompt=row.prompt,
+                model=row.model,
+                parts=row.parts,
+                content_key=key[2],
+                reveals_identity=reveals_identity(row.parts, row.model.name if row.model else ""),
+            )
             for key, row in missing.items()
         ),
         batch_size=CHUNK,

@@ -68,6 +68,11 @@ def outputs_of(prompt: Prompt) -> QuerySet[Output]:
     return prompt.outputs.select_related("model").order_by("model__name", "pk")
 
 
+def revealing_count(project: Project) -> int:
+    """How many outputs of named models say who wrote them, as far as they were looked at."""
+    return Output.objects.filter(prompt__project=project, reveals_identity=True).exclude(model=None).count()
+
+
 def split_counts(project: Project) -> dict[str, int]:
     """Split → prompts in it, every split named."""
     counted = Prompt.objects.filter(project=project).values_list("split").annotate(n=Count("pk")).order_by()

@@ -1,6 +1,8 @@
 """The room's writes, gathered for those above. Each subject has its own file."""
 
-from .generations import generation_create, generation_progress, generation_resume, generation_stop, sweep
+from . import generations, identity
+from .generations import generation_create, generation_progress, generation_resume, generation_stop
+from .media import MediaRefused, media_by_source, media_keep, media_limit
 from .model_versions import (
     embedded_model,
     model_create,
@@ -12,14 +14,25 @@ from .outputs import ImportedOutput, ordinals, outputs_bulk_create
 from .prompts import PromptRow, prompt_get_or_create, prompts_bulk_get_or_create
 from .selectors import model_by_name, models_of
 
+
+def sweep() -> None:
+    """What ended runs have written is stored; outputs of before are looked at for what they reveal."""
+    generations.sweep()
+    identity.sweep()
+
+
 __all__ = [
     "ImportedOutput",
+    "MediaRefused",
     "PromptRow",
     "embedded_model",
     "generation_create",
     "generation_progress",
     "generation_resume",
     "generation_stop",
+    "media_by_source",
+    "media_keep",
+    "media_limit",
     "model_by_name",
     "model_create",
     "model_get_or_create_imported",

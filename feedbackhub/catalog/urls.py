@@ -1,11 +1,12 @@
 from django.urls import path, re_path
 
-from . import generation_views, views
+from . import generation_views, media_views, views
 
 app_name = "catalog"
 urlpatterns = [
     path("prompts/", views.prompt_list, name="prompts"),
     path("prompts/<int:pk>/", views.prompt, name="prompt"),
+    re_path(r"^media/(?P<digest>[0-9a-f]{64})/$", media_views.media, name="media"),
     path("models/", views.model_list, name="models"),
     path("models/new/", views.model_new, name="model_new"),
     path("models/<int:pk>/", views.model, name="model"),

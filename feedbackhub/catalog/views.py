@@ -13,6 +13,8 @@ from feedbackhub.projects.pages import project_page
 
 from . import selectors
 from .forms import ModelForm, PromptFilterForm
+from .media import media_shown
+from .models import Output
 from .services import model_create
 
 PROMPTS_A_PAGE = 50
@@ -43,13 +45,21 @@ def prompt(request: HttpRequest, pk: int) -> HttpResponse:
     if found is None:
         raise NotFound(_('There is no prompt %(pk)s in "%(project)s".') % {"pk": pk, "project": request.project.slug})
     neighbours = request.project.prompts.only("pk")
+    outputs = list(selectors.outputs_of(found))
     context = {
         "prompt": found,
-        "outputs": list(selectors.outputs_of(found)),
+        "turns": [{**message, "media": media_shown(message["content"], request.project)} for message in found.messages],
+        "outputs": _with_media(request, outputs),
         "previous": neighbours.filter(pk__lt=pk).order_by("-pk").first(),
         "next": neighbours.filter(pk__gt=pk).order_by("pk").first(),
     }
     return render(request, "catalog/prompt.html", context)
+
+
+def _with_media(request: HttpRequest, outputs: list[Output]) -> list[Output]:
+    for output in outputs:
+        output.media = media_shown(output.parts, request.project)
+    return outputs
 
 
 @login_required
@@ -86,7 +96,7 @@ def model(request: HttpRequest, pk: int) -> HttpResponse:
     outputs = found.outputs.filter(prompt__project=request.project).select_related("prompt").order_by("-pk")
     context = {
         "model": found,
-        "outputs": list(outputs[:OUTPUTS_SHOWN]),
+        "outputs": _with_media(request, list(outputs[:OUTPUTS_SHOWN])),
         "children": selectors.models_of(request.project).filter(parent=found),
     }
     return render(request, "catalog/model.html", context)

@@ -14,7 +14,7 @@ EXAMPLES: dict[str, str] = {
 }
 WHAT_FOR: dict[str, str] = {
     "prompts": _("What models shall answer."),
-    "outputs": _("Answers of models, to be rated here."),
+    "outputs": _("Answers of models, to be rated here; pictures and videos too: media."),
     "votes": _("Comparisons that were made elsewhere. They count on the leaderboard; with both texts they train too."),
     "preferences": _("Pairs of a better and a worse answer. They train; with both models named they count as votes."),
 }

@@ -21,11 +21,15 @@ FIELDS: dict[str, dict[str, str]] = {
     "prompts": PROMPT_FIELDS,
     "outputs": {
         **PROMPT_FIELDS,
-        "outputs": "[{model, text}]",
+        "outputs": "[{model, text, media?}]",
         "outputs.model": _("the model's name within each of the outputs"),
         "outputs.text": _("the text within each of the outputs"),
+        "outputs.media": _("the pictures and videos within each of the outputs"),
+        "outputs.parts": _("text, pictures and videos within each of the outputs, in one list"),
         "model": _("the model's name, where a line holds one output"),
         "text": _("the output's text, where a line holds one output"),
+        "media": _("the output's pictures and videos, [{type, url or file, alt}], where a line holds one output"),
+        "parts": _("text, pictures and videos in one list, where a line holds one output"),
     },
     "votes": {
         "model_a": _("name of the one model"),

@@ -18,7 +18,7 @@ class ImportForm(forms.Form):
         help_text=format_lazy(
             _("{extensions}. The same file twice makes nothing new."), extensions=", ".join(EXTENSIONS)
         ),
-        widget=forms.ClearableFileInput(attrs={"accept": ".jsonl,.gz,.csv,.parquet"}),
+        widget=forms.ClearableFileInput(attrs={"accept": ".jsonl,.gz,.csv,.parquet,.zip"}),
     )
     map = forms.CharField(
         required=False,

@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 
 from django.conf.locale import LANG_INFO
 
-from feedbackhub.catalog.content import SPLITS, messages_of, messages_read, text_of
+from feedbackhub.catalog.content import SPLITS, media_of, messages_of, messages_read, text_of
 from feedbackhub.projects.groups import LANGUAGE
 
 from .fields import MISSING, LineError, lookup, template_fill
+from .media_lines import media_list_read, media_part_read
 
 NAME_AT_MOST = 120
 CATEGORY_AT_MOST = 80
@@ -34,9 +35,18 @@ class PromptLine:
 
 
 @dataclass
+class Answer:
+    """A model's output: a text, pictures and videos (parts), or both."""
+
+    model: str
+    text: str
+    media: list[dict] = field(default_factory=list)
+
+
+@dataclass
 class OutputsLine:
     prompt: PromptLine
-    outputs: list[tuple[str, str]]
+    outputs: list[Answer]
 
 
 @dataclass
@@ -196,12 +206,13 @@ def conversation_if_any(line: Line) -> list[dict] | None:
 
 def messages_clean(value: object, what: str) -> list[dict]:
     try:
-        messages = messages_read(value)
+        messages = messages_read(value, media_part_read)
     except ValueError as error:
         raise LineError(f"{what}: {error}") from error
     for message in messages:
         for part in message["content"]:
-            part["text"] = clean(part["text"], what)
+            if part["type"] == "text":
+                part["text"] = clean(part["text"], what)
     return messages
 
 
@@ -233,28 +244,46 @@ def outputs_line(line: Line) -> OutputsLine:
     return OutputsLine(prompt=prompt_line(line), outputs=outputs(line))
 
 
-def outputs(line: Line) -> list[tuple[str, str]]:
-    """(model, text) of each output: of `outputs`, or of `model` and `text` where a line holds one."""
+def outputs(line: Line) -> list[Answer]:
+    """Each output: of `outputs`, or of `model` and `text`, `media` or `parts` where a line holds one."""
     what = line.called("outputs")
     value = listed(line.value("outputs"), what)
     if value is None:
-        name, text = line.model("model", required=False), line.text("text")
-        if name is None or text is None:
+        if line.model("model", required=False) is None or not holds_answer(line):
             raise LineError(f"{what} is missing (nor are there a model and a text of one output)")
-        return [(name, text)]
+        return [answer_of(line)]
     if not isinstance(value, list) or not value:
         raise LineError(f"{what} must be a list with at least one {{model, text}}, not {shown(value)}")
     found = []
-    inner = {name: line.map.get(f"outputs.{name}", name) for name in ("model", "text")}
+    inner = {name: line.map.get(f"outputs.{name}", name) for name in ("model", "text", "media", "parts")}
     for number, entry in enumerate(value, start=1):
         if not isinstance(entry, dict):
             raise LineError(f"{what} {number} must be {{model, text}}, not {shown(entry)}")
-        part = Line(entry, inner)
         try:
-            found.append((part.model("model", required=True), part.required("text")))
+            found.append(answer_of(Line(entry, inner)))
         except LineError as error:
             raise LineError(f"{what} {number}: {error}") from error
     return found
+
+
+def holds_answer(line: Line) -> bool:
+    return any(line.value(name) is not None for name in ("text", "media", "parts"))
+
+
+def answer_of(line: Line) -> Answer:
+    """`parts` win over `text` and `media`; a text may be left out, or be empty, where there is something to see."""
+    model = line.model("model", required=True)
+    parts = listed(line.value("parts"), line.called("parts"))
+    if parts is not None:
+        try:
+            (message,) = messages_read([{"role": "user", "content": parts}], media_part_read)
+        except ValueError as error:
+            raise LineError(f"{line.called('parts')}: {error}") from error
+        return Answer(model, clean(text_of(message["content"]), line.called("parts")), media_of(message["content"]))
+    media = media_list_read(listed(line.value("media"), line.called("media")), line.called("media"))
+    if media and not str(line.value("text") or "").strip():
+        return Answer(model, "", media)
+    return Answer(model, line.required("text"), media)
 
 
 # --- Votes -----------------------------------------------------------------------------------------------------------

@@ -6,8 +6,10 @@ No reader holds more than one line (or one small batch of a Parquet file) in mem
 import csv
 import gzip
 import json
+import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -18,7 +20,9 @@ from django.utils.translation import gettext as _
 
 from feedbackhub.core.errors import DomainError
 
-EXTENSIONS = (".jsonl", ".jsonl.gz", ".csv", ".parquet")
+from .archive import Archive, ArchiveError
+
+EXTENSIONS = (".jsonl", ".jsonl.gz", ".csv", ".parquet", ".zip")
 LINE_BYTES_AT_MOST = 10 * 1024 * 1024
 # What a file may unpack to: stops a few kilobytes of gzip that would keep a worker busy for days.
 UNPACKED_BYTES_AT_MOST = 20 * 1024**3
@@ -74,6 +78,8 @@ def records(path: Path, filename: str) -> Iterator[Record]:
             yield from _parquet(path)
         elif extension == ".csv":
             yield from _csv(path)
+        elif extension == ".zip":
+            yield from _zip(path)
         else:
             yield from _jsonl(path, packed=extension == ".jsonl.gz")
     except FileNotFoundError as error:
@@ -108,6 +114,27 @@ def _jsonl(path: Path, *, packed: bool) -> Iterator[Record]:
         else:
             _head_check(head, named=".jsonl")
             yield from _json_records(stored, stored)
+
+
+def archive_open(path: Path) -> Archive:
+    """The .zip. Raises FileError."""
+    try:
+        with path.open("rb") as stored:
+            _head_check(stored.read(4096), named=".zip", expected=b"PK")
+        return Archive(path, UNPACKED_BYTES_AT_MOST)
+    except ArchiveError as error:
+        raise FileError(str(error)) from error
+
+
+def _zip(path: Path) -> Iterator[Record]:
+    with closing(archive_open(path)) as archive:
+        try:
+            with archive.lines() as lines:
+                yield from _json_records(lines, archive.stored)
+        except ArchiveError as error:
+            raise FileError(f"{archive.lines_name} in the archive cannot be read: {error}.") from error
+        except zipfile.BadZipFile as error:
+            raise FileError(f"The archive is damaged ({error}).") from error
 
 
 def _json_records(file: IO[bytes], stored: IO[bytes]) -> Iterator[Record]:

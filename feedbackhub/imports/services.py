@@ -10,6 +10,8 @@ import os
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
@@ -31,8 +33,10 @@ from feedbackhub.core.queue import enqueue
 from feedbackhub.projects.models import Project
 
 from .fields import LineError, map_check, template_check
+from .getting import Getter
+from .media_lines import wanted_of
 from .models import Import, ImportRejection
-from .readers import FileError, Record, extension_of, records
+from .readers import FileError, Record, archive_open, extension_of, records
 from .storing import STORE, Batch, line_read
 
 log = logging.getLogger(__name__)
@@ -40,6 +44,7 @@ JOB = "feedbackhub.imports.jobs.import_run"
 FILE_BYTES_AT_MOST = 4 * 1024**3
 # Lines a transaction: short enough that a rater's vote never waits long for SQLite's one write lock.
 BATCH = 1000
+BATCH_WITH_MEDIA = 50
 REJECTIONS_KEPT = 10_000
 LEASE_SECONDS = 60
 ATTEMPTS_AT_MOST = 5
@@ -47,6 +52,15 @@ ATTEMPTS_AT_MOST = 5
 HANDOVER = timedelta(seconds=60)
 Status = Import.Status
 OPEN = (Status.PENDING, Status.RUNNING)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A record with the line that it holds, or why it holds none."""
+
+    record: Record
+    line: object | None
+    error: str
 
 
 class LeaseLost(Exception):
@@ -182,6 +196,12 @@ def _lease_end():
     return timezone.now() + timedelta(seconds=LEASE_SECONDS)
 
 
+def _lease_renew(report: Import) -> None:
+    ours = Import.objects.filter(pk=report.pk, lease_token=report.lease_token, status=Status.RUNNING)
+    if not ours.update(lease_expires_at=_lease_end()):
+        raise LeaseLost
+
+
 def _lease_give_back(report: Import, error: BaseException) -> None:
     """What stopped us is written down, and the sweeper may queue the import again at once."""
     words = f"The last attempt ended with {type(error).__name__}: {error}"
@@ -190,10 +210,36 @@ def _lease_give_back(report: Import, error: BaseException) -> None:
 
 
 def _read(report: Import, on_progress: Callable[[Import], None] | None) -> None:
-    for batch in _batches(islice(records(report.path, report.filename), report.read, None)):
-        _batch_store(report, batch)
-        if on_progress:
-            on_progress(report)
+    with ExitStack() as stack:
+        archive = None
+        if extension_of(report.filename) == ".zip":
+            archive = stack.enter_context(closing(archive_open(report.path)))
+        getter = Getter(report.project, archive, lambda: _lease_renew(report))
+        for batch in _batches(islice(records(report.path, report.filename), report.read, None)):
+            for part in _portions(_checked(report, batch)):
+                _batch_store(report, part, getter)
+                if on_progress:
+                    on_progress(report)
+
+
+def _checked(report: Import, found: list[Record]) -> list[Checked]:
+    checked = []
+    for record in found:
+        try:
+            if record.error:
+                raise LineError(record.error)
+            line = line_read(report.kind, record.row, report.field_map, report.template)
+            checked.append(Checked(record, line, ""))
+        except LineError as error:
+            checked.append(Checked(record, None, str(error)))
+    return checked
+
+
+def _portions(batch: list[Checked]) -> Iterator[list[Checked]]:
+    """The batch in pieces whose files are got in a while that one does not mind losing."""
+    size = BATCH_WITH_MEDIA if any(one.line is not None and wanted_of(one.line) for one in batch) else BATCH
+    for start in range(0, len(batch), size):
+        yield batch[start : start + size]
 
 
 def _batches(stream: Iterator[Record]) -> Iterator[list[Record]]:
@@ -213,17 +259,11 @@ def _batches(stream: Iterator[Record]) -> Iterator[list[Record]]:
         yield batch
 
 
-def _batch_store(report: Import, found: list[Record]) -> None:
-    """One batch: checked outside the transaction, stored with its rejections and the progress inside it."""
-    rejected: dict[int, str] = {}
-    lines = []
-    for record in found:
-        try:
-            if record.error:
-                raise LineError(record.error)
-            lines.append((record.line, line_read(report.kind, record.row, report.field_map, report.template)))
-        except LineError as error:
-            rejected[record.line] = str(error)
+def _batch_store(report: Import, found: list[Checked], getter: Getter) -> None:
+    """One batch: its files got outside the transaction; stored with its rejections and the progress inside it."""
+    rejected = {one.record.line: one.error for one in found if one.line is None}
+    rejected.update(getter.fill({one.record.line: one.line for one in found if one.line is not None}))
+    lines = [(one.record.line, one.line) for one in found if one.record.line not in rejected]
     with transaction.atomic():
         if not Import.objects.select_for_update().filter(pk=report.pk, lease_token=report.lease_token).exists():
             raise LeaseLost
@@ -234,7 +274,7 @@ def _batch_store(report: Import, found: list[Record]) -> None:
         rejected.update(batch.rejected)
         _rejections_store(report, rejected)
         report.read += len(found)
-        report.bytes_read = found[-1].bytes_read
+        report.bytes_read = found[-1].record.bytes_read
         report.created = {name: report.created.get(name, 0) + made for name, made in batch.created.items()}
         report.rejected_count += len(rejected)
         report.lease_expires_at = _lease_end()

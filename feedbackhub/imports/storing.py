@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from feedbackhub.catalog.content import said
 from feedbackhub.catalog.models import ModelVersion, Prompt
 from feedbackhub.catalog.prompts import PromptRow
 from feedbackhub.catalog.services import (
@@ -105,14 +106,13 @@ def prompts_store(batch: Batch, lines: list[tuple[int, PromptLine]]) -> None:
 def outputs_store(batch: Batch, lines: list[tuple[int, OutputsLine]]) -> None:
     batch.created.update(prompts=0, models=0, outputs=0)
     prompts = batch.prompts([line.prompt for _, line in lines])
-    models = batch.models([name for _, line in lines for name, _ in line.outputs])
-    batch.outputs(
-        [
-            ImportedOutput(prompt, models[name], text, ordinal)
-            for prompt, (_, line) in zip(prompts, lines)
-            for (name, text), ordinal in zip(line.outputs, ordinals(line.outputs))
-        ]
-    )
+    models = batch.models([output.model for _, line in lines for output in line.outputs])
+    rows = []
+    for prompt, (_, line) in zip(prompts, lines):
+        found = [ImportedOutput(prompt, models[one.model], one.text, media=one.media) for one in line.outputs]
+        for row, row.ordinal in zip(found, ordinals([(row.model, said(row.parts)) for row in found])):
+            rows.append(row)
+    batch.outputs(rows)
 
 
 # --- Votes -----------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ class SettingsForm(forms.ModelForm):
         model = Project
         fields = (
             *("name", "guidelines", "judgments_per_task", "deadline", "order", "explore_percent"),
-            *("gold_percent", "repeat_percent"),
+            *("gold_percent", "repeat_percent", "identity_leaks"),
         )
         widgets = {
             "guidelines": forms.Textarea(attrs={"rows": 10}),
@@ -26,6 +26,7 @@ class SettingsForm(forms.ModelForm):
             "explore_percent": _("Percent of pairs drawn at random"),
             "gold_percent": _("Percent of tasks whose answer is known"),
             "repeat_percent": _("Percent of tasks asked again, sides turned"),
+            "identity_leaks": _("Answers that say who wrote them"),
         }
         help_texts = {
             "guidelines": _("Markdown. What raters should look for."),
@@ -39,7 +40,18 @@ class SettingsForm(forms.ModelForm):
             "judgments_per_task": _("How many raters judge each task that is made from now on."),
             "order": _("Among equal priorities. The second asks first about models that the votes cannot tell apart."),
             "explore_percent": _("With that second order: so that every pair is asked about sometimes."),
+            "identity_leaks": _(
+                "“I am Claude, made by …”. Hiding shows raters “[name hidden]” for each name; what is stored stays. "
+                "The third makes no tasks of such answers from now on."
+            ),
         }
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.fields["identity_leaks"].required = False
+
+    def clean_identity_leaks(self) -> str:
+        return self.cleaned_data["identity_leaks"] or self.instance.identity_leaks
 
     def _post_clean(self):
         """project_change checks and writes; the instance stays as it is."""

@@ -24,6 +24,14 @@ class Order(models.TextChoices):
     ACTIVE = "active", _("What tells the leaderboard most")
 
 
+class IdentityLeaks(models.TextChoices):
+    """What raters get of an output that says who wrote it. The stored output never changes."""
+
+    SHOW = "show", _("Show it as it is")
+    MASK = "mask", _("Hide the names")
+    EXCLUDE = "exclude", _("Make no tasks of it")
+
+
 class Project(models.Model):
     """Prompts, contenders, raters and rounds that belong together."""
 
@@ -51,6 +59,7 @@ class Project(models.Model):
         help_text="Share of a rater's own tasks asked again, sides turned.",
     )
     deadline = models.DateTimeField(null=True, blank=True, help_text="No task is given out after it.")
+    identity_leaks = models.CharField(max_length=8, choices=IdentityLeaks.choices, default=IdentityLeaks.SHOW)
     langsmith_project = models.CharField(max_length=120, blank=True)
     is_demo = models.BooleanField(default=False)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")

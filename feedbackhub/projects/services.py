@@ -84,7 +84,7 @@ def _clean(project: Project, *, taken: bool = False) -> None:
 
 CHANGEABLE = (
     *("name", "guidelines", "judgments_per_task", "order", "explore_percent"),
-    *("gold_percent", "repeat_percent", "deadline"),
+    *("gold_percent", "repeat_percent", "deadline", "identity_leaks"),
 )
 
 

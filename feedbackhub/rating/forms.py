@@ -14,6 +14,7 @@ from feedbackhub.core.errors import DomainError
 from feedbackhub.projects.models import Project, TaskKind
 
 from .models import Task
+from .shown import text_shown
 from .tasks import AT_ONCE, RANKED, WANTED_AT_MOST
 
 TIE, NONE = "tie", "none"
@@ -36,7 +37,7 @@ def payload_of(data: QueryDict, task: Task) -> dict[str, Any]:
         payload["flags"] = flags
     if spans := _spans(data):
         payload["spans"] = spans
-    if correction := _corrected(data, shown):
+    if correction := _corrected(data, shown, task.project):
         payload["correction"] = correction
     return payload
 
@@ -50,10 +51,11 @@ def _spans(data: QueryDict) -> Any:
         raise DomainError(message, fields={"spans": message}) from error
 
 
-def _corrected(data: QueryDict, shown: list[int]) -> dict[str, str]:
+def _corrected(data: QueryDict, shown: list[int], project: Project) -> dict[str, str]:
     """The answers that were edited; a form sends all of them, and with line ends of its own."""
     sent = {output: data[f"correction_{output}"] for output in shown if f"correction_{output}" in data}
-    texts = {pk: _lines(output.text) for pk, output in Output.objects.in_bulk(sent).items()}
+    found = Output.objects.select_related("model").in_bulk(sent)
+    texts = {pk: _lines(text_shown(output, project)) for pk, output in found.items()}
     edited = {pk: _lines(text) for pk, text in sent.items()}
     return {str(pk): text for pk, text in edited.items() if text and text != texts.get(pk)}
 

@@ -14,12 +14,14 @@ from feedbackhub.catalog.models import Output, Prompt
 from feedbackhub.core.compiled import Compiled, Given, insert
 from feedbackhub.core.errors import DomainError, NotFound
 from feedbackhub.core.live import publish
+from feedbackhub.projects.models import Project
 from feedbackhub.tracing.feedback import FeedbackRun
 from feedbackhub.tracing.services import feedback_enqueue, feedback_withdraw
 
 from .leases import OUTPUTS, SERVING, Lease, State, lease_end, rater_hold, task_next_of_held
 from .models import Assignment, Judgment, JudgmentItem, Serving, Task
 from .payload import Asked, Said, judgment_read, payload_digest
+from .shown import correction_meant, text_shown
 from .tally import Counts, counts_apply
 
 
@@ -43,7 +45,9 @@ def judgment_record(
     is not in force any more (409).
     """
     serving = SERVING.first(task=task.pk, rater=rater.pk)
-    asked = Asked(task.kind, task.project.criteria, serving.shown if serving else [], lambda: _texts(serving))
+    asked = Asked(
+        task.kind, task.project.criteria, serving.shown if serving else [], lambda: _texts(serving, task.project)
+    )
     said = judgment_read(payload, asked)
     digest = payload_digest(task.pk, payload)
     with transaction.atomic():
@@ -64,11 +68,11 @@ def judgment_record(
 OF_KEY = Compiled(lambda: Judgment.objects.filter(rater=Given("rater"), key=Given("key", UUIDField())))
 
 
-def _texts(serving: Serving | None) -> dict[int, str]:
-    """The stored text of each output served, in the order served."""
+def _texts(serving: Serving | None, project: Project) -> dict[int, str]:
+    """The text of each output as the rater sees it, in the order served."""
     shown = serving.shown if serving else []
-    outputs = Output.objects.in_bulk(shown)
-    return {pk: outputs[pk].text for pk in shown}
+    outputs = Output.objects.select_related("model").in_bulk(shown)
+    return {pk: text_shown(outputs[pk], project) for pk in shown}
 
 
 def _store(rater: User, task: Task, said: Said, digest: str) -> tuple[Judgment, Counts]:
@@ -163,7 +167,7 @@ def _items(judgment: Judgment, said: Said, outputs: dict[int, Output]) -> list[J
             tier=said.tiers.get(pk),
             thumbs=said.thumbs.get(pk),
             scores=said.scores.get(pk, {}),
-            correction=said.correction.get(pk, ""),
+            correction=correction_meant(said.correction.get(pk, ""), outputs[pk], judgment.project),
             chars=len(outputs[pk].text),
         )
         for position, pk in enumerate(said.shown)

@@ -26,7 +26,7 @@ ID_AT_MOST = 2**63 - 1
 class Asked:
     """What a judgment answers: the kind of task, its project's criteria, the output ids in the order served.
 
-    texts: gives {output id: stored text} of those outputs; asked only where spans were marked.
+    texts: gives {output id: its text as shown} of those outputs; asked only where spans were marked.
     """
 
     kind: str

@@ -117,8 +117,8 @@ def history(project: Project, rater: User) -> QuerySet[Judgment]:
         Judgment.objects.filter(project=project, rater=rater, withdrawn=False)
         .filter(Q(superseded_by=None) | Q(superseded_by__withdrawn=True))
         .exclude(source=Judgment.Source.ADJUDICATION)
-        .select_related("task__prompt", "superseded_by")
-        .prefetch_related("items__output")
+        .select_related("project", "task__prompt", "superseded_by")
+        .prefetch_related("items__output__model")
         .order_by("-pk")
     )
 

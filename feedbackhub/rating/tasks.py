@@ -3,18 +3,19 @@
 import hashlib
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, islice
 
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from feedbackhub.catalog.content import text_of
+from feedbackhub.catalog.content import said
+from feedbackhub.catalog.identity import looked_at
 from feedbackhub.catalog.models import ModelVersion, Output, Prompt
 from feedbackhub.core.errors import DomainError
 from feedbackhub.projects.groups import Shares, groups_for
-from feedbackhub.projects.models import Project, RaterGroup, TaskKind
+from feedbackhub.projects.models import IdentityLeaks, Project, RaterGroup, TaskKind
 
 from .models import Assignment, Task, TaskOutput
 
@@ -28,6 +29,8 @@ CHUNK = 500
 Candidate = tuple[int, tuple[int, ...] | str]
 # {prompt id: {model id: output ids, oldest first}}
 Answers = dict[int, dict[int, list[int]]]
+# {(prompt id, model id): how many outputs are left out because they say who wrote them}
+Revealing = Counter[tuple[int, int]]
 
 
 @dataclass
@@ -79,8 +82,9 @@ def tasks_create(
     thumbs, scores: every output by itself.
     kind, judgments_wanted: the project's, unless given. prompts: only these.
     skipped: `already_exists`, `outputs_missing` (a model has not answered the prompt), `identical_outputs` (the answers
-    are the same text: there is nothing to choose), `no_group_for_language` (no group of raters reads the prompt's),
-    `limit_reached`. In a project with groups of raters each judgment is for one of them, by their weights.
+    say and show the same: there is nothing to choose), `reveals_identity` (an answer says who wrote it, and the project
+    excludes such), `no_group_for_language` (no group of raters reads the prompt's), `limit_reached`. In a project with
+    groups of raters each judgment is for one of them, by their weights.
     Raises DomainError for a wish that cannot be met.
     """
     wish = _wish(project, models, kind, limit, outputs_per_task, prompts, judgments_wanted)
@@ -174,7 +178,7 @@ def _refuse(name: str, message: str) -> None:
 
 def _chosen(wish: Wish, counts: Counter) -> Iterator[list[tuple[int, tuple[int, ...]]]]:
     """Chunk by chunk the (prompt id, output ids) of tasks to be made; counts them and what is skipped."""
-    candidates = _CANDIDATES[wish.kind](wish, _answers(wish))
+    candidates = _CANDIDATES[wish.kind](wish, *_answers(wish))
     while part := list(islice(candidates, CHUNK)):
         sets = [(prompt, found) for prompt, found in part if not isinstance(found, str)]
         counts.update(found for _, found in part if isinstance(found, str))
@@ -190,9 +194,20 @@ def _chosen(wish: Wish, counts: Counter) -> Iterator[list[tuple[int, tuple[int, 
         del counts[reason]
 
 
-def _answers(wish: Wish) -> Answers:
-    """The outputs of the wished models on the wished prompts of the project, prompts in the order they came."""
+def _answers(wish: Wish) -> tuple[Answers, Revealing]:
+    """The outputs of the wished models on the wished prompts of the project, prompts in the order they came.
+
+    Where the project excludes outputs that say who wrote them, those are counted instead.
+    """
     outputs = Output.objects.filter(prompt__project=wish.project, model__in=wish.models)
+    revealing: Revealing = Counter()
+    if wish.project.identity_leaks == IdentityLeaks.EXCLUDE:
+        looked_at(outputs)
+        revealed = outputs.filter(reveals_identity=True)
+        revealing.update(
+            (prompt, model) for prompt, model in revealed.values_list("prompt_id", "model_id").iterator(chunk_size=5000)
+        )
+        outputs = outputs.filter(reveals_identity=False)
     rows = outputs.order_by("prompt_id", "pk").values_list("prompt_id", "model_id", "pk")
     prompts = Prompt.objects.filter(project=wish.project).order_by("pk").values_list("pk", flat=True)
     ids = list(prompts) if wish.prompts is None else [prompt.pk for prompt in wish.prompts]
@@ -200,38 +215,48 @@ def _answers(wish: Wish) -> Answers:
     for prompt, model, output in rows.iterator(chunk_size=5000):
         if prompt in answers:
             answers[prompt][model].append(output)
-    return answers
+    return answers, revealing
 
 
-def _pairs(wish: Wish, answers: Answers) -> Iterator[Candidate]:
+def _why_missing(prompt: int, models: Iterable[int], revealing: Revealing) -> str:
+    return "reveals_identity" if any((prompt, model) in revealing for model in models) else "outputs_missing"
+
+
+def _pairs(wish: Wish, answers: Answers, revealing: Revealing) -> Iterator[Candidate]:
     pairs = list(combinations([model.pk for model in wish.models], 2))
     for turn in range(len(pairs)):
         for place, (prompt, of_models) in enumerate(answers.items()):
             pair = pairs[(place + turn) % len(pairs)]
-            complete = all(model in of_models for model in pair)
-            yield prompt, tuple(of_models[model][-1] for model in pair) if complete else "outputs_missing"
+            missing = [model for model in pair if model not in of_models]
+            if missing:
+                yield prompt, _why_missing(prompt, missing, revealing)
+            else:
+                yield prompt, tuple(of_models[model][-1] for model in pair)
 
 
-def _rankings(wish: Wish, answers: Answers) -> Iterator[Candidate]:
+def _rankings(wish: Wish, answers: Answers, revealing: Revealing) -> Iterator[Candidate]:
     for prompt, of_models in answers.items():
         there = [model.pk for model in wish.models if model.pk in of_models]
         if len(there) < wish.size:
-            yield prompt, "outputs_missing"
+            missing = [model.pk for model in wish.models if model.pk not in of_models]
+            yield prompt, _why_missing(prompt, missing, revealing)
         else:
             drawn = random.Random(prompt).sample(there, wish.size)
             yield prompt, tuple(of_models[model][-1] for model in drawn)
 
 
-def _singles(wish: Wish, answers: Answers) -> Iterator[Candidate]:
+def _singles(wish: Wish, answers: Answers, revealing: Revealing) -> Iterator[Candidate]:
     for prompt, of_models in answers.items():
         for model in wish.models:
-            if model.pk not in of_models:
+            for _one in range(revealing[prompt, model.pk]):
+                yield prompt, "reveals_identity"
+            if model.pk not in of_models and (prompt, model.pk) not in revealing:
                 yield prompt, "outputs_missing"
             for output in of_models.get(model.pk, ()):
                 yield prompt, (output,)
 
 
-_CANDIDATES: dict[str, Callable[[Wish, Answers], Iterator[Candidate]]] = {
+_CANDIDATES: dict[str, Callable[[Wish, Answers, Revealing], Iterator[Candidate]]] = {
     TaskKind.PAIRWISE: _pairs,
     TaskKind.RANKING: _rankings,
     TaskKind.THUMBS: _singles,
@@ -240,7 +265,7 @@ _CANDIDATES: dict[str, Callable[[Wish, Answers], Iterator[Candidate]]] = {
 
 
 def _worth_asking(wish: Wish, sets: list, counts: Counter) -> list[tuple[int, tuple[int, ...]]]:
-    """Those that are no task yet and whose texts differ."""
+    """Those that are no task yet and whose outputs differ."""
     keys = {outputs: outputs_key(wish.kind, outputs) for _, outputs in sets}
     there = set(
         Task.objects.filter(project=wish.project, outputs_key__in=keys.values()).values_list("outputs_key", flat=True)
@@ -250,8 +275,8 @@ def _worth_asking(wish: Wish, sets: list, counts: Counter) -> list[tuple[int, tu
     if wish.size == 1:
         return new
     found = Output.objects.filter(pk__in=[output for _, outputs in new for output in outputs])
-    texts = {pk: text_of(parts).strip() for pk, parts in found.values_list("pk", "parts")}
-    differing = [one for one in new if len({texts[output] for output in one[1]}) > 1]
+    say = {pk: said(parts).strip() for pk, parts in found.values_list("pk", "parts")}
+    differing = [one for one in new if len({say[output] for output in one[1]}) > 1]
     counts["identical_outputs"] += len(new) - len(differing)
     return differing
 

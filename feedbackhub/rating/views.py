@@ -19,7 +19,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
 from feedbackhub.catalog.content import text_of
+from feedbackhub.catalog.media import media_shown
 from feedbackhub.catalog.models import Output
+from feedbackhub.catalog.selectors import revealing_count
 from feedbackhub.core.errors import DomainError, NotFound
 from feedbackhub.core.markdown import markdown
 from feedbackhub.projects.access import ADMINISTER, OWN_WORK, SUSPENDED, suspension
@@ -29,6 +31,7 @@ from feedbackhub.projects.pages import project_page
 from . import selectors, services
 from .forms import TasksForm, payload_of
 from .models import Assignment, Judgment, Task
+from .shown import correction_shown, output_media_shown, text_shown
 
 LETTERS = "ABCDEFGHIJ"
 CORRECT_KEYS = "qw"  # one answer or two: a key each
@@ -184,26 +187,37 @@ def _shown(request: HttpRequest, lease: services.Lease | None) -> dict:
 
 def _task_shown(task: Task, outputs: list[Output]) -> dict:
     """The outputs in the order in which this rater was served them."""
-    turns = [{"role": turn["role"], "text": text_of(turn["content"])} for turn in task.prompt.messages]
+    project = task.project
+    turns = [
+        {
+            "role": turn["role"],
+            "text": text_of(turn["content"]),
+            "media": media_shown(turn["content"], project),
+        }
+        for turn in task.prompt.messages
+    ]
     keys = CORRECT_KEYS if len(outputs) <= len(CORRECT_KEYS) else ""
     answers = [
         {
             "id": output.pk,
             "letter": letter,
             "place": place,
-            "html": markdown(output.text),
-            "text": output.text,
-            "source": json.dumps(output.text),  # as it is stored: HTML would change its line ends
+            "html": markdown(text),
+            "text": text,
+            "source": json.dumps(text),  # as it is shown: HTML would change its line ends
+            "media": output_media_shown(output, project),
             "correct_key": keys[place - 1 : place],
         }
         for place, (letter, output) in enumerate(zip(LETTERS, outputs), start=1)
+        for text in [text_shown(output, project)]
     ]
     return {
         "task": task,
         "question": QUESTIONS[task.kind],
-        "messages_html": [{"role": turn["role"], "html": markdown(turn["text"])} for turn in turns],
+        "messages_html": [{**turn, "html": markdown(turn["text"])} for turn in turns],
         "long": sum(len(turn["text"]) for turn in turns) > LONG_PROMPT,
         "answers": answers,
+        "has_media": any(one["media"] for one in [*turns, *answers]),
         "flags": Judgment.Flag.choices,
         "reasons": Judgment.SpanReason.choices,
         "places": range(1, len(answers) + 1),
@@ -241,7 +255,8 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
     items = sorted(said.items.all(), key=lambda item: item.position)
     shown = _task_shown(said.task, [item.output for item in items])
     for answer, item in zip(shown["answers"], items, strict=True):
-        answer |= {"correction": item.correction, "tier": item.tier}
+        correction = correction_shown(item.correction, item.output, request.project)
+        answer |= {"correction": correction, "tier": item.tier}
     if said.kind == TaskKind.RANKING and not said.none_acceptable:
         shown["answers"].sort(key=lambda answer: answer["tier"])
         for place, (above, answer) in enumerate(zip([None, *shown["answers"]], shown["answers"]), start=1):
@@ -280,7 +295,9 @@ def _entry(judgment: Judgment) -> dict:
     items = sorted(judgment.items.all(), key=lambda item: item.position)
     for item in items:
         item.letter = LETTERS[item.position]
-        item.html = markdown(item.output.text) if item.output else ""
+        item.html = markdown(text_shown(item.output, judgment.project)) if item.output else ""
+        item.said = correction_shown(item.correction, item.output, judgment.project) if item.output else item.correction
+        item.media = output_media_shown(item.output, judgment.project) if item.output else []
         item.spans = [
             {**span, "reason": _REASONS.get(span["reason"], span["reason"])}
             for span in judgment.spans
@@ -333,7 +350,12 @@ def tasks(request: HttpRequest) -> HttpResponse:
             return redirect("rating:tasks", request.project.slug)
     found = selectors.tasks_of(request.project).order_by("-pk")
     page = Paginator(found, TASKS_PAGE).get_page(request.GET.get("page"))
-    context = {"form": form, "counts": selectors.task_counts(request.project), "page": page}
+    context = {
+        "form": form,
+        "counts": selectors.task_counts(request.project),
+        "page": page,
+        "revealing": revealing_count(request.project),
+    }
     return render(request, "rating/tasks.html", context)
 
 

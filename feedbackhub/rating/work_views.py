@@ -13,6 +13,7 @@ from django.views.decorators.http import require_POST
 
 from feedbackhub.accounts.models import User
 from feedbackhub.catalog.content import text_of
+from feedbackhub.catalog.media import media_shown
 from feedbackhub.core.errors import DomainError, NotFound
 from feedbackhub.core.markdown import markdown
 from feedbackhub.projects.access import ADMINISTER, RATE
@@ -57,14 +58,25 @@ def task(request: HttpRequest, pk: int) -> HttpResponse:
     found = _task(request, pk)
     outputs = [row.output for row in found.task_outputs.select_related("output__model").order_by("output_id")]
     answers = [
-        {"letter": letter, "output": output, "html": markdown(output.text)} for letter, output in zip(LETTERS, outputs)
+        {
+            "letter": letter,
+            "output": output,
+            "html": markdown(output.text),
+            "media": media_shown(output.parts, request.project),
+        }
+        for letter, output in zip(LETTERS, outputs)
     ]
     letters = {output.pk: letter for letter, output in zip(LETTERS, outputs)}
     judgments = Judgment.objects.filter(task=found, withdrawn=False).select_related("rater", "superseded_by", "voiding")
     context = {
         "task": found,
         "prompt_html": [
-            {"role": turn["role"], "html": markdown(text_of(turn["content"]))} for turn in found.prompt.messages
+            {
+                "role": turn["role"],
+                "html": markdown(text_of(turn["content"])),
+                "media": media_shown(turn["content"], request.project),
+            }
+            for turn in found.prompt.messages
         ],
         "answers": answers,
         "places": found.assignments.select_related("rater", "group").order_by("ordinal"),

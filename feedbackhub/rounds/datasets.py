@@ -22,7 +22,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as lazy
 
 from feedbackhub.accounts.models import User
-from feedbackhub.catalog.content import text_of
+from feedbackhub.catalog.content import media_of, text_of
 from feedbackhub.catalog.models import Output, Prompt, Split
 from feedbackhub.core.errors import DomainError
 from feedbackhub.projects.models import Project
@@ -43,6 +43,7 @@ FILTERS = {
 COMPARED = ("pairwise", "ranking")
 DEMONSTRATIONS = ("corrections", "references")
 LEAST_WEIGHT = 0.5  # of the votes for a row's label, in votes
+MEDIA = "pictures_or_videos"  # models that are tuned here read and write text
 CHUNK = 2000
 
 
@@ -270,16 +271,15 @@ def _aggregated(votes: dict, voters: dict, filters: dict, excluded: Counter) -> 
     for start in range(0, len(keys), CHUNK):
         part = keys[start : start + CHUNK]
         prompts = Prompt.objects.in_bulk({key[0] for key in part})
-        texts = {
-            pk: text_of(parts)
-            for pk, parts in Output.objects.filter(pk__in={pk for key in part for pk in key[1:]}).values_list(
-                "pk", "parts"
-            )
-        }
+        found = Output.objects.filter(pk__in={pk for key in part for pk in key[1:]})
+        parts = dict(found.values_list("pk", "parts"))
+        texts = {pk: text_of(of_output) for pk, of_output in parts.items()}
         for key in part:
             winner, margin, weight = _majority(votes[key])
             chosen, rejected = (key[1], key[2]) if winner == "one" else (key[2], key[1])
-            if winner not in ("one", "other"):
+            if prompts[key[0]].shows_media or media_of(parts[chosen]) or media_of(parts[rejected]):
+                excluded[MEDIA] += 1
+            elif winner not in ("one", "other"):
                 excluded[winner] += 1
             elif weight < LEAST_WEIGHT:
                 excluded["votes_weigh_too_little"] += 1
@@ -325,7 +325,9 @@ def _unpaired_rows(project: Project, filters: dict, excluded: Counter) -> Iterat
         ):
             up, down = votes[output.pk]["up"], votes[output.pk]["down"]
             margin = abs(up - down) / (up + down) if up + down else 0.0
-            if max(up, down) > 0 and abs(up - down) < 1e-9:
+            if output.prompt.shows_media or media_of(output.parts):
+                excluded[MEDIA] += 1
+            elif max(up, down) > 0 and abs(up - down) < 1e-9:
                 excluded["no_majority"] += 1
             elif max(up, down) < LEAST_WEIGHT:
                 excluded["votes_weigh_too_little"] += 1
@@ -377,6 +379,8 @@ def _sft_rows(project: Project, filters: dict, excluded: Counter) -> Iterator[Ro
             excluded["no_demonstration"] += 1
         elif prompt.split == Split.TEST:
             excluded["test_split"] += 1
+        elif prompt.shows_media:
+            excluded[MEDIA] += 1
         else:
             data = {"messages": [*chat(prompt.messages), *answer(text)]}
             yield Row(prompt=prompt, data=data, judgments=[judgment] if judgment else [])
@@ -389,6 +393,8 @@ def _prompt_rows(project: Project, filters: dict, excluded: Counter) -> Iterator
     for prompt in prompts.iterator(chunk_size=CHUNK):
         if prompt.split == Split.TEST:
             excluded["test_split"] += 1
+        elif prompt.shows_media:
+            excluded[MEDIA] += 1
         else:
             yield Row(prompt=prompt, data={"prompt": chat(prompt.messages)})
 

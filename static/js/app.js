@@ -117,6 +117,7 @@ function prepare(root) {
   wanted?.removeAttribute("data-autofocus");
   wanted?.focus();
   if (root.querySelector(".math")) import("./maths.js").then(({ typeset }) => typeset(root));
+  if (root.querySelector("[data-media]")) import("./media.js");
   if (root.querySelector("[data-chart]")) import("./chart.js").then(({ renderAll }) => renderAll(root));
 }
 

@@ -70,8 +70,8 @@ function isTyping(target) {
 /** Does the focused control need this key for itself (Enter on a link, arrows on a radio button)? */
 function isOwnKey(target, key) {
   if (!(target instanceof HTMLElement)) return false;
-  if (key === "Enter" || key === " ") return target.matches("a[href], button, summary, input");
-  return key.startsWith("Arrow") && target.matches('[type="radio"], [type="range"], [role="tab"], .table-wrap, .log');
+  if (key === "Enter" || key === " ") return target.matches("a[href], button, summary, input, video");
+  return key.startsWith("Arrow") && target.matches('[type="radio"], [type="range"], [role="tab"], video, .table-wrap, .log');
 }
 
 function press(target, event) {

@@ -1,4 +1,5 @@
 // The rating page: the verdict leaves by the outbox while the next task, fetched ahead, is there at once.
+import "./media.js";
 import { startMarks } from "./rate_marks.js";
 import { gettext, interpolate } from "./i18n.js";
 import { Outbox, Unreached, post, refusal } from "./rate_outbox.js";
@@ -38,7 +39,8 @@ const isTask = (node) => node.dataset.task !== undefined;
 function nodeOf(html) {
   const template = document.createElement("template");
   template.innerHTML = html;
-  return template.content.querySelector(".rate-task");
+  // As the page's own: pictures and videos of a task that comes next begin to load; in a template they never would.
+  return document.importNode(template.content, true).querySelector(".rate-task");
 }
 
 function newKey() {

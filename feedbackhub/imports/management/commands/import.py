@@ -19,7 +19,7 @@ POLL_SECONDS = 0.5
 
 
 class Command(BaseCommand):
-    help = "Import prompts, outputs, votes or preferences from a .jsonl, .jsonl.gz, .csv or .parquet file."
+    help = "Import prompts, outputs, votes or preferences from a .jsonl, .jsonl.gz, .csv, .parquet or .zip file."
 
     def add_arguments(self, parser) -> None:
         parser.add_argument("project", metavar="PROJECT", help="the project's slug")
