@@ -1,6 +1,7 @@
 from django.contrib import admin
 from django.contrib.auth import views as auth
 from django.urls import include, path
+from django.views.i18n import set_language
 
 from feedbackhub.core import views as core
 from feedbackhub.overview import views as overview
@@ -11,6 +12,8 @@ SIGN_IN = auth.LoginView.as_view(redirect_authenticated_user=True, extra_context
 
 urlpatterns = [
     path("healthz", core.healthz, name="healthz"),
+    path("language/", set_language, name="set_language"),
+    path("words/<str:language>.js", core.words, name="words"),
     path("admin/", admin.site.urls),
     path("sign-in/", SIGN_IN, name="login"),
     path("sign-out/", auth.LogoutView.as_view(), name="logout"),

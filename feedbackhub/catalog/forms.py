@@ -1,23 +1,35 @@
 from django import forms
+from django.utils.translation import gettext_lazy as _
 
 from .decoding import DECODING
 from .models import ModelVersion, Split
 
-KIND_HELP = "Local: weights in a folder of this machine. Hub: an id on the model hub. OpenAI: someone else's server."
+KIND_HELP = _("Local: weights in a folder of this machine. Hub: an id on the model hub. OpenAI: someone else's server.")
+
+
+# Decoding setting → (label, help)
+DECODING_WORDS = {
+    "system": (_("System prompt"), _("The system prompt put before every conversation.")),
+    "temperature": (_("Temperature"), _("0 is greedy.")),
+    "top_p": (_("Top-p"), _("The share of probability that sampling draws from.")),
+    "repetition_penalty": (_("Repetition penalty"), _("1 is none.")),
+    "max_new_tokens": (_("Max new tokens"), _("Tokens of an answer at most.")),
+    "seed": (_("Seed"), _("Of the sampling.")),
+}
 
 
 class PromptFilterForm(forms.Form):
     """The prompts page's query string."""
 
-    q = forms.CharField(required=False, label="Search", widget=forms.TextInput(attrs={"type": "search"}))
-    split = forms.ChoiceField(choices=[("", "All splits"), *Split.choices], required=False)
-    category = forms.ChoiceField(required=False)
+    q = forms.CharField(required=False, label=_("Search"), widget=forms.TextInput(attrs={"type": "search"}))
+    split = forms.ChoiceField(choices=[("", _("All splits")), *Split.choices], required=False, label=_("Split"))
+    category = forms.ChoiceField(required=False, label=_("Category"))
 
     def __init__(self, *args, categories: list[str], **kwargs):
         super().__init__(*args, **kwargs)
         # "=" before the name, so that prompts without a category can be asked for too.
-        named = [("=" + name, name or "(no category)") for name in categories]
-        self.fields["category"].choices = [("", "All categories"), *named]
+        named = [("=" + name, name or _("(no category)")) for name in categories]
+        self.fields["category"].choices = [("", _("All categories")), *named]
 
     def query(self) -> dict:
         """Arguments of selectors.prompts_of; whatever is not a valid choice filters nothing."""
@@ -33,30 +45,41 @@ class PromptFilterForm(forms.Form):
 class ModelForm(forms.Form):
     """A model version to be registered; the service checks what it names."""
 
-    name = forms.CharField(max_length=120, help_text="How it is called on leaderboards. Raters never see it.")
-    kind = forms.ChoiceField(choices=ModelVersion.Kind.choices, help_text=KIND_HELP)
+    name = forms.CharField(
+        max_length=120, label=_("Name"), help_text=_("How it is called on leaderboards. Raters never see it.")
+    )
+    kind = forms.ChoiceField(choices=ModelVersion.Kind.choices, label=_("Kind"), help_text=KIND_HELP)
     base = forms.CharField(
         required=False,
         max_length=500,
-        help_text="Local: a folder with config.json and *.safetensors, or the name of a local model. "
-        "Hub: org/name. OpenAI: the model's name there. Imported: leave empty.",
+        label=_("Base"),
+        help_text=_(
+            "Local: a folder with config.json and *.safetensors, or the name of a local model. "
+            "Hub: org/name. OpenAI: the model's name there. Imported: leave empty."
+        ),
     )
     adapter = forms.CharField(
         required=False,
         max_length=500,
-        help_text="A folder with adapter_config.json and adapter_model.safetensors that was trained on this base.",
+        label=_("Adapter"),
+        help_text=_("A folder with adapter_config.json and adapter_model.safetensors that was trained on this base."),
     )
     endpoint = forms.CharField(
-        required=False, max_length=500, help_text="OpenAI only: the URL, like https://api.openai.com/v1"
+        required=False,
+        max_length=500,
+        label=_("Endpoint"),
+        help_text=_("OpenAI only: the URL, like https://api.openai.com/v1"),
     )
     role = forms.ChoiceField(
-        choices=ModelVersion.Purpose.choices, help_text="A policy answers prompts; a reward model scores answers."
+        choices=ModelVersion.Purpose.choices,
+        label=_("Role"),
+        help_text=_("A policy answers prompts; a reward model scores answers."),
     )
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        for name, (kind, least, most, what) in DECODING.items():
-            self.fields[f"decoding_{name}"] = _decoding_field(name, kind, least, most, what)
+        for name, (kind, least, most, _what) in DECODING.items():
+            self.fields[f"decoding_{name}"] = _decoding_field(name, kind, least, most)
 
     def source_fields(self) -> list:
         return [field for field in self if not field.name.startswith("decoding_")]
@@ -74,9 +97,9 @@ class ModelForm(forms.Form):
         return {**{name: self.cleaned_data[name] for name in fields}, "decoding": self.decoding()}
 
 
-def _decoding_field(name: str, kind: type, least, most, what: str) -> forms.Field:
-    label = "System prompt" if name == "system" else name.replace("_", " ").capitalize().replace("Top p", "Top-p")
-    common = {"required": False, "label": label, "help_text": what[0].upper() + what[1:] + "."}
+def _decoding_field(name: str, kind: type, least, most) -> forms.Field:
+    label, help_text = DECODING_WORDS[name]
+    common = {"required": False, "label": label, "help_text": help_text}
     if kind is str:
         return forms.CharField(widget=forms.Textarea(attrs={"rows": 3}), strip=False, **common)
     if kind is int:

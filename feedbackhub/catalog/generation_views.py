@@ -6,6 +6,7 @@ from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
 from feedbackhub.core.errors import DomainError, NotFound
@@ -25,18 +26,24 @@ class GenerationForm(forms.Form):
     models = forms.ModelMultipleChoiceField(
         queryset=ModelVersion.objects.none(),
         widget=forms.CheckboxSelectMultiple,
-        help_text="Each answers in a run of its own, one after the other on one machine.",
+        label=_("Models"),
+        help_text=_("Each answers in a run of its own, one after the other on one machine."),
     )
     split = forms.ChoiceField(
-        choices=[("", "All"), *Split.choices], required=False, help_text="Which prompts are answered."
+        choices=[("", _("All")), *Split.choices],
+        required=False,
+        label=_("Split"),
+        help_text=_("Which prompts are answered."),
     )
-    limit = forms.IntegerField(min_value=1, required=False, help_text="At most so many prompts; empty: all of them.")
+    limit = forms.IntegerField(
+        min_value=1, required=False, label=_("Limit"), help_text=_("At most so many prompts; empty: all of them.")
+    )
     n = forms.IntegerField(
         min_value=1,
         max_value=generations.ANSWERS_AT_MOST,
         initial=1,
-        label="Answers a prompt",
-        help_text="More than one are sampled, at temperature 1 where the model has none of its own.",
+        label=_("Answers a prompt"),
+        help_text=_("More than one are sampled, at temperature 1 where the model has none of its own."),
     )
 
     def __init__(self, *args, project: Project, **kwargs):
@@ -107,5 +114,7 @@ def generation_action(request: HttpRequest, pk: int, action: str) -> HttpRespons
 def _generation(request: HttpRequest, pk: int) -> Generation:
     found = Generation.objects.filter(project=request.project, pk=pk).first()
     if found is None:
-        raise NotFound(f'There is no generation {pk} in "{request.project.slug}".')
+        raise NotFound(
+            _('There is no generation %(pk)s in "%(project)s".') % {"pk": pk, "project": request.project.slug}
+        )
     return found

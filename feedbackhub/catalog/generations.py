@@ -7,6 +7,7 @@ from pathlib import Path
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from feedbackhub.core.errors import DomainError
 from feedbackhub.projects.models import Project
@@ -52,8 +53,11 @@ def generation_create(
         _refuse("n", f"n (answers a prompt) must be a whole number from 1 to {ANSWERS_AT_MOST}.")
     for model in models if n > 1 else ():
         if model.decoding.get("temperature") == 0:
-            message = f'model "{model.name}" decodes at temperature 0: its {n} answers would be one and the same. '
-            _refuse("n", message + "Ask for one, or register it with a temperature above 0.")
+            message = _(
+                'model "%(model)s" decodes at temperature 0: its %(n)s answers would be one and the same. '
+                "Ask for one, or register it with a temperature above 0."
+            )
+            _refuse("n", message % {"model": model.name, "n": n})
     chosen = _prompts_chosen(project, prompts, split, limit)
     generation = Generation.objects.create(
         project=project, prompts=[prompt.pk for prompt in chosen], n=n, created_by=by
@@ -79,7 +83,11 @@ def _refuse(field: str, message: str) -> None:
 
 def _models_check(project: Project, models: list[ModelVersion]) -> None:
     if not 1 <= len(models) <= MODELS_AT_MOST:
-        _refuse("models", f"Choose 1 to {MODELS_AT_MOST} models to answer; these are {len(models)}.")
+        _refuse(
+            "models",
+            _("Choose 1 to %(most)s models to answer; these are %(count)s.")
+            % {"most": MODELS_AT_MOST, "count": len(models)},
+        )
     for model in models:
         if model.project_id not in (None, project.pk):
             _refuse("models", f'model "{model.name}" belongs to another project.')
@@ -93,17 +101,25 @@ def weights_check(model: ModelVersion, field: str) -> None:
     if model.kind == ModelVersion.Kind.OPENAI:
         _refuse(
             field,
-            f'model "{model.name}" answers at an OpenAI-compatible endpoint, which this version does not call: '
-            "have it answer there and import its outputs.",
+            _(
+                'model "%(model)s" answers at an OpenAI-compatible endpoint, which this version does not call: '
+                "have it answer there and import its outputs."
+            )
+            % {"model": model.name},
         )
     if not model.generates:
         _refuse(
             field,
-            f'model "{model.name}" is known by imported outputs or votes only; it has no weights here. '
-            "Import more of its outputs, or register it as a local model or a hub id.",
+            _(
+                'model "%(model)s" is known by imported outputs or votes only; it has no weights here. '
+                "Import more of its outputs, or register it as a local model or a hub id."
+            )
+            % {"model": model.name},
         )
     if model.role != ModelVersion.Purpose.POLICY:
-        _refuse(field, f'model "{model.name}" is a reward model: it scores answers and writes none.')
+        _refuse(
+            field, _('model "%(model)s" is a reward model: it scores answers and writes none.') % {"model": model.name}
+        )
     local = model.kind == ModelVersion.Kind.LOCAL
     try:
         if local:
@@ -111,7 +127,7 @@ def weights_check(model: ModelVersion, field: str) -> None:
         if model.adapter:
             adapter_check(Path(model.adapter), base=model.base, base_is_folder=local)
     except WeightsError as error:
-        _refuse(field, f'model "{model.name}" cannot be loaded: {error}')
+        _refuse(field, _('model "%(model)s" cannot be loaded: %(error)s') % {"model": model.name, "error": error})
 
 
 def _prompts_chosen(
@@ -135,8 +151,12 @@ def _prompts_chosen(
         in_turn = found.order_by("pk").iterator(chunk_size=500)
         chosen = list(islice((prompt for prompt in in_turn if not prompt.shows_media), limit))
     if not chosen:
-        where = f" in the {split} split" if split else ""
-        _refuse("prompts", f"There is no prompt to answer{where}: import prompts first, or choose another split.")
+        if split:
+            words = _(
+                "There is no prompt to answer in the %(split)s split: import prompts first, or choose another split."
+            )
+            _refuse("prompts", words % {"split": split})
+        _refuse("prompts", _("There is no prompt to answer: import prompts first."))
     return chosen
 
 
@@ -267,7 +287,7 @@ def generation_stop(*, generation: Generation) -> None:
     """Stop what of it waits or runs; answers already written are kept. DomainError (409) when it has ended."""
     active = [part.run for part in generation.parts.select_related("run") if part.run.state in ACTIVE]
     if not active:
-        raise DomainError("This generation has ended; there is nothing to stop.", code="conflict", status=409)
+        raise DomainError(_("This generation has ended; there is nothing to stop."), code="conflict", status=409)
     for run in active:
         runs.run_stop(run=run)
 
@@ -278,7 +298,7 @@ def generation_resume(*, generation: Generation) -> None:
     ended = [part.run for part in generation.parts.select_related("run")]
     ended = [run for run in ended if run.state in (RunState.STOPPED, RunState.FAILED)]
     if not ended:
-        raise DomainError("Nothing of this generation was stopped or failed.", code="conflict", status=409)
+        raise DomainError(_("Nothing of this generation was stopped or failed."), code="conflict", status=409)
     for run in ended:
         runs.run_queue(run=run)
     _generation_see(generation.pk)

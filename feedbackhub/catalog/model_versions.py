@@ -7,6 +7,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import Q
+from django.utils.translation import gettext as _
 
 from feedbackhub.core.errors import DomainError
 from feedbackhub.projects.models import Project
@@ -110,7 +111,7 @@ def _refuse(field: str, message: str) -> None:
 
 
 def _taken(name: str) -> None:
-    message = f'There is a model "{name}" already; choose another name.'
+    message = _('There is a model "%(name)s" already; choose another name.') % {"name": name}
     raise DomainError(message, code="conflict", fields={"name": message}, status=409)
 
 
@@ -119,18 +120,22 @@ def _source_set(model: ModelVersion, *, base: str, adapter: str, endpoint: str, 
     base, adapter, endpoint = base.strip(), adapter.strip(), endpoint.strip()
     kind = model.kind
     if endpoint and kind != Kind.OPENAI:
-        _refuse("endpoint", f"A model of kind {kind} has no endpoint; kind openai has.")
+        _refuse("endpoint", _("A model of kind %(kind)s has no endpoint; kind openai has.") % {"kind": kind})
     if adapter and kind not in (Kind.LOCAL, Kind.HUB):
-        _refuse("adapter", f"A model of kind {kind} takes no adapter; kinds local and hub do.")
+        _refuse("adapter", _("A model of kind %(kind)s takes no adapter; kinds local and hub do.") % {"kind": kind})
     if kind == Kind.IMPORTED and (base or decoding):
         field = "base" if base else "decoding"
-        _refuse(field, f"A model of kind imported is known by its outputs and votes only and has no {field}.")
+        _refuse(
+            field,
+            _("A model of kind imported is known by its outputs and votes only and has no %(field)s.")
+            % {"field": field},
+        )
     if kind == Kind.OPENAI and not endpoint:
-        _refuse("endpoint", "Give the endpoint's URL, for example https://api.openai.com/v1.")
+        _refuse("endpoint", _("Give the endpoint's URL, for example https://api.openai.com/v1."))
     if kind == Kind.OPENAI and not base:
-        _refuse("base", "Give as base the model's name at the endpoint.")
+        _refuse("base", _("Give as base the model's name at the endpoint."))
     if kind == Kind.HUB and not HUB_ID.match(base):
-        _refuse("base", f'"{base}" is not a hub id like org/name.')
+        _refuse("base", _('"%(base)s" is not a hub id like org/name.') % {"base": base})
     if kind == Kind.LOCAL:
         base = _local_base(model, base, adapter)
     if adapter:
@@ -146,21 +151,28 @@ def _source_set(model: ModelVersion, *, base: str, adapter: str, endpoint: str, 
 def _local_base(model: ModelVersion, base: str, adapter: str) -> str:
     """The base folder, given as a path or as the name of a local model version (then the parent of an adapter)."""
     if not base:
-        _refuse("base", "Give as base a folder with config.json and *.safetensors, or the name of a local model.")
+        _refuse("base", _("Give as base a folder with config.json and *.safetensors, or the name of a local model."))
     in_reach = ModelVersion.objects.filter(_in_reach(model.project), kind=Kind.LOCAL)
     named = in_reach.filter(name=base).exclude(pk=model.pk).first()
     if named is not None and named.adapter:
         _refuse(
             "base",
-            f'base: "{base}" has an adapter itself, and a model version has at most one. '
-            f"Merge it first, or name its base {named.base} if the new adapter was trained on that.",
+            _(
+                'base: "%(base)s" has an adapter itself, and a model version has at most one. '
+                "Merge it first, or name its base %(root)s if the new adapter was trained on that."
+            )
+            % {"base": base, "root": named.base},
         )
     if named is not None and adapter and model.parent is None:
         model.parent = named
     folder = Path(named.base if named else base).expanduser()
     if named is None and not folder.is_dir():
         names = ", ".join(in_reach.filter(adapter="").order_by("name").values_list("name", flat=True)[:10])
-        _refuse("base", f'base: "{base}" is neither a folder on this machine nor one of the local models ({names}).')
+        _refuse(
+            "base",
+            _('base: "%(base)s" is neither a folder on this machine nor one of the local models (%(names)s).')
+            % {"base": base, "names": names},
+        )
     folder = folder.resolve()
     try:
         base_check(folder)

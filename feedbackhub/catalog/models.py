@@ -3,6 +3,7 @@ from pathlib import PurePath
 
 from django.conf import settings
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from feedbackhub.projects.models import Project
 from feedbackhub.runs.models import Run
@@ -11,9 +12,9 @@ from .content import media_of, text_of
 
 
 class Split(models.TextChoices):
-    TRAIN = "train", "Train"
-    VALIDATION = "validation", "Validation"
-    TEST = "test", "Test"
+    TRAIN = "train", _("Train")
+    VALIDATION = "validation", _("Validation")
+    TEST = "test", _("Test")
 
 
 class Prompt(models.Model):
@@ -60,14 +61,14 @@ class ModelVersion(models.Model):
     """A contender: a base, at most one adapter, and decoding settings. Immutable once it has outputs."""
 
     class Kind(models.TextChoices):
-        LOCAL = "local", "Local folder"
-        HUB = "hub", "Hub id"
-        OPENAI = "openai", "OpenAI-compatible endpoint"
-        IMPORTED = "imported", "Imported outputs or votes only"
+        LOCAL = "local", _("Local folder")
+        HUB = "hub", _("Hub id")
+        OPENAI = "openai", _("OpenAI-compatible endpoint")
+        IMPORTED = "imported", _("Imported outputs or votes only")
 
     class Purpose(models.TextChoices):
-        POLICY = "policy", "Policy"
-        REWARD = "reward", "Reward model"
+        POLICY = "policy", _("Policy")
+        REWARD = "reward", _("Reward model")
 
     # Without a project it belongs to the whole site: the embedded base, which every project lists.
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="model_versions", null=True, blank=True)
@@ -113,10 +114,10 @@ class Generation(models.Model):
     """A wish for answers by some models to some prompts; each model answers in a run of its own."""
 
     class Status(models.TextChoices):
-        PENDING = "pending", "Waiting"
-        RUNNING = "running", "Running"
-        DONE = "done", "Done"
-        FAILED = "failed", "Failed"
+        PENDING = "pending", _("Waiting")
+        RUNNING = "running", _("Running")
+        DONE = "done", _("Done")
+        FAILED = "failed", _("Failed")
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="generations")
     prompts = models.JSONField(help_text="Ids of the prompts, fixed when it was asked for.")

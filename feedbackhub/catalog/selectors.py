@@ -1,6 +1,7 @@
 """Reads of prompts, model versions and outputs that pages and API share."""
 
 from django.db.models import BooleanField, Count, ExpressionWrapper, Q, QuerySet
+from django.utils.translation import gettext as _
 
 from feedbackhub.core.errors import NotFound
 from feedbackhub.projects.models import Project
@@ -32,7 +33,9 @@ def model_by_name(*, project: Project, name: str) -> ModelVersion:
     if found is None:
         names = list(models_of(project).values_list("name", flat=True)[: NAMES_SHOWN + 1])
         there = ", ".join(names[:NAMES_SHOWN]) + (", …" if len(names) > NAMES_SHOWN else "")
-        raise NotFound(f'There is no model "{name}" in this project; there are: {there}.')
+        raise NotFound(
+            _('There is no model "%(name)s" in this project; there are: %(there)s.') % {"name": name, "there": there}
+        )
     return found
 
 

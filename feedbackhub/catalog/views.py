@@ -5,6 +5,7 @@ from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
 
 from feedbackhub.core.errors import DomainError, NotFound
 from feedbackhub.projects.access import ADMINISTER
@@ -42,7 +43,7 @@ def prompt(request: HttpRequest, pk: int) -> HttpResponse:
     """A prompt, its references, and its outputs side by side."""
     found = request.project.prompts.filter(pk=pk).first()
     if found is None:
-        raise NotFound(f'There is no prompt {pk} in "{request.project.slug}".')
+        raise NotFound(_('There is no prompt %(pk)s in "%(project)s".') % {"pk": pk, "project": request.project.slug})
     neighbours = request.project.prompts.only("pk")
     outputs = list(selectors.outputs_of(found))
     context = {
@@ -80,7 +81,7 @@ def model_new(request: HttpRequest) -> HttpResponse:
             for field, problem in (error.fields or {"": error.message}).items():
                 form.add_error(field if field in form.fields else None, problem)
         else:
-            messages.success(request, f"{model.name} is registered.")
+            messages.success(request, _("%(name)s is registered.") % {"name": model.name})
             return redirect("catalog:model", request.project.slug, model.pk)
     return render(request, "catalog/model_new.html", {"form": form}, status=400 if form.errors else 200)
 
@@ -91,7 +92,7 @@ def model(request: HttpRequest, pk: int) -> HttpResponse:
     """What a model version is made of, and some of its outputs."""
     found = selectors.models_with_outputs(request.project).filter(pk=pk).first()
     if found is None:
-        raise NotFound(f'There is no model {pk} in "{request.project.slug}".')
+        raise NotFound(_('There is no model %(pk)s in "%(project)s".') % {"pk": pk, "project": request.project.slug})
     outputs = found.outputs.filter(prompt__project=request.project).select_related("prompt").order_by("-pk")
     context = {
         "model": found,

@@ -1,9 +1,28 @@
-"""A service's no, shown as a page. The API has its own way (api/errors.py)."""
+"""The visitor's language; and a service's no, shown as a page. The API has its own way (api/errors.py)."""
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.middleware.locale import LocaleMiddleware
 from django.shortcuts import render
+from django.utils import translation
 
 from .errors import DomainError
+
+FOR_PROGRAMS = ("/api/", "/healthz")
+
+
+class LanguageMiddleware(LocaleMiddleware):
+    """Pages in the visitor's language; what programs read is English, whatever their Accept-Language says."""
+
+    def process_request(self, request: HttpRequest) -> None:
+        if request.path_info.startswith(FOR_PROGRAMS):
+            translation.activate(settings.LANGUAGE_CODE)
+            request.LANGUAGE_CODE = settings.LANGUAGE_CODE
+        else:
+            super().process_request(request)
+
+    def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
+        return response if request.path_info.startswith(FOR_PROGRAMS) else super().process_response(request, response)
 
 
 class DomainErrorMiddleware:

@@ -1,7 +1,11 @@
 import django_rq
+from django.conf import settings
 from django.db import connection
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.utils import translation
+from django.views.decorators.cache import cache_control
+from django.views.i18n import JavaScriptCatalog
 
 
 def healthz(request: HttpRequest) -> JsonResponse:
@@ -17,6 +21,16 @@ def healthz(request: HttpRequest) -> JsonResponse:
     except Exception as error:
         problems["queue"] = str(error)
     return JsonResponse({"status": "failing" if problems else "ok", **problems}, status=503 if problems else 200)
+
+
+@cache_control(public=True, max_age=60 * 60 * 24 * 365, immutable=True)
+def words(request: HttpRequest, language: str) -> HttpResponse:
+    """The scripts' texts in a language; a page asks for it by its content (templatetags/language.py)."""
+    if language not in dict(settings.LANGUAGES):
+        raise Http404(language)
+    with translation.override(language):
+        # Only our own catalogue: of all apps' it would be that of the staff screens too.
+        return JavaScriptCatalog.as_view(packages=["feedbackhub.core"])(request)
 
 
 def bad_request(request: HttpRequest, exception=None) -> HttpResponse:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from django.utils.translation import gettext_lazy as _
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -12,15 +14,17 @@ class Metric:
 
 
 METRICS = {
-    "rouge1": Metric("ROUGE-1", True, "Words shared with the reference (F1, 0 to 100)."),
-    "rouge2": Metric("ROUGE-2", True, "Pairs of words shared with the reference (F1, 0 to 100)."),
-    "rougeL": Metric("ROUGE-L", True, "Longest common word sequence with the reference (F1, 0 to 100)."),
-    "bleu": Metric("BLEU", True, "Word sequences up to four shared with the references, over the corpus (0 to 100)."),
-    "chrf": Metric("chrF", True, "Character sequences shared with the references, over the corpus (0 to 100)."),
-    "perplexity": Metric("Perplexity", False, "How surprised the model is by each token; lower is better."),
-    "base_perplexity": Metric("Perplexity of the base", False, "The same text, with the adapter switched off."),
+    "rouge1": Metric("ROUGE-1", True, _("Words shared with the reference (F1, 0 to 100).")),
+    "rouge2": Metric("ROUGE-2", True, _("Pairs of words shared with the reference (F1, 0 to 100).")),
+    "rougeL": Metric("ROUGE-L", True, _("Longest common word sequence with the reference (F1, 0 to 100).")),
+    "bleu": Metric(
+        "BLEU", True, _("Word sequences up to four shared with the references, over the corpus (0 to 100).")
+    ),
+    "chrf": Metric("chrF", True, _("Character sequences shared with the references, over the corpus (0 to 100).")),
+    "perplexity": Metric(_("Perplexity"), False, _("How surprised the model is by each token; lower is better.")),
+    "base_perplexity": Metric(_("Perplexity of the base"), False, _("The same text, with the adapter switched off.")),
     "perplexity_ratio": Metric(
-        "Perplexity ratio", False, "Tuned over base: 1 is unchanged, above 1 it forgot.", digits=3
+        _("Perplexity ratio"), False, _("Tuned over base: 1 is unchanged, above 1 it forgot."), digits=3
     ),
 }
 

@@ -1,5 +1,6 @@
 from django.conf import settings
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from feedbackhub.catalog.models import ModelVersion
 from feedbackhub.projects.models import Project
@@ -7,19 +8,19 @@ from feedbackhub.runs.models import Run
 
 
 class Suite(models.TextChoices):
-    TEXT_OVERLAP = "text-overlap", "ROUGE, BLEU and chrF against references"
-    PERPLEXITY = "perplexity", "Perplexity of the references"
-    FORGETTING = "forgetting", "Perplexity on a fixed general text"
+    TEXT_OVERLAP = "text-overlap", _("ROUGE, BLEU and chrF against references")
+    PERPLEXITY = "perplexity", _("Perplexity of the references")
+    FORGETTING = "forgetting", _("Perplexity on a fixed general text")
 
 
 class Evaluation(models.Model):
     """Some model versions on one suite; each is measured in a run of its own."""
 
     class Status(models.TextChoices):
-        PENDING = "pending", "Waiting"
-        RUNNING = "running", "Running"
-        DONE = "done", "Done"
-        FAILED = "failed", "Failed"
+        PENDING = "pending", _("Waiting")
+        RUNNING = "running", _("Running")
+        DONE = "done", _("Done")
+        FAILED = "failed", _("Failed")
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="evaluations")
     suite = models.CharField(max_length=20, choices=Suite.choices)

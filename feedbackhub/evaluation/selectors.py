@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
 
 from feedbackhub.catalog.models import ModelVersion
 from feedbackhub.core.errors import NotFound
@@ -75,7 +76,7 @@ def evaluations_of(project: Project) -> QuerySet[Evaluation]:
 def evaluation_get(*, project: Project, pk: int) -> Evaluation:
     found = Evaluation.objects.filter(project=project, pk=pk).first()
     if found is None:
-        raise NotFound(f'There is no evaluation {pk} in "{project.slug}".')
+        raise NotFound(_('There is no evaluation %(pk)s in "%(project)s".') % {"pk": pk, "project": project.slug})
     return found
 
 
@@ -86,7 +87,7 @@ def comparison_table(evaluation: Evaluation) -> ComparisonTable:
     paired = {part.model_id: (part.run.result or {}).get("differences") or {} for part in parts}
     results = {(result.metric, result.model_id): result for result in evaluation.results.all()}
     rows = []
-    for name in sorted({name for name, _ in results}, key=_rank):
+    for name in sorted({name for name, _model in results}, key=_rank):
         cells = [_cell(name, model, models, results, paired) for model in models]
         rows.append(MetricRow(name, metric_of(name), cells))
     return ComparisonTable(models, rows)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from feedbackhub.catalog.generations import base_spec, chat, weights_check
 from feedbackhub.catalog.models import ModelVersion, Output, Prompt, Split
@@ -63,7 +64,11 @@ def _refuse(field: str, message: str) -> None:
 
 def _models_check(project: Project, models: list[ModelVersion], suite: str) -> None:
     if not 1 <= len(models) <= MODELS_AT_MOST:
-        _refuse("models", f"Choose 1 to {MODELS_AT_MOST} models to measure; these are {len(models)}.")
+        _refuse(
+            "models",
+            _("Choose 1 to %(most)s models to measure; these are %(count)s.")
+            % {"most": MODELS_AT_MOST, "count": len(models)},
+        )
     for model in models:
         if model.project_id not in (None, project.pk):
             _refuse("models", f'model "{model.name}" belongs to another project.')
@@ -97,8 +102,12 @@ def prompts_measurable(
     if suite != Suite.TEXT_OVERLAP:  # an imported answer may have been given of a picture; a model here cannot see it
         candidates = [prompt for prompt in candidates if not prompt.shows_media]
     if not candidates:
-        held_out = " in the validation and test splits" if any(model.adapter for model in models) else ""
-        _refuse("suite", f"No prompt{held_out} has a reference to compare with: import prompts with `references`.")
+        anywhere = _("No prompt has a reference to compare with: import prompts with `references`.")
+        held_out = _(
+            "No prompt in the validation and test splits has a reference to compare with: "
+            "import prompts with `references`."
+        )
+        _refuse("suite", held_out if any(model.adapter for model in models) else anywhere)
     if suite != Suite.TEXT_OVERLAP:
         return candidates
     for model in models:
@@ -107,8 +116,11 @@ def prompts_measurable(
         if not candidates:
             _refuse(
                 "models",
-                f'model "{model.name}" has answered none of the prompts with references that the models before it '
-                "answered: generate its answers, or import its outputs.",
+                _(
+                    'model "%(model)s" has answered none of the prompts with references that the models before it '
+                    "answered: generate its answers, or import its outputs."
+                )
+                % {"model": model.name},
             )
     return candidates
 
@@ -211,7 +223,7 @@ def evaluation_stop(*, evaluation: Evaluation) -> None:
     """Stop what of it waits or runs. DomainError (409) when it has ended."""
     active = [part.run for part in evaluation.parts.select_related("run") if part.run.state in ACTIVE]
     if not active:
-        raise DomainError("This evaluation has ended; there is nothing to stop.", code="conflict", status=409)
+        raise DomainError(_("This evaluation has ended; there is nothing to stop."), code="conflict", status=409)
     for run in active:
         runs.run_stop(run=run)
 
@@ -222,7 +234,7 @@ def evaluation_resume(*, evaluation: Evaluation) -> None:
     ended = [part.run for part in evaluation.parts.select_related("run")]
     ended = [run for run in ended if run.state in (RunState.STOPPED, RunState.FAILED)]
     if not ended:
-        raise DomainError("Nothing of this evaluation was stopped or failed.", code="conflict", status=409)
+        raise DomainError(_("Nothing of this evaluation was stopped or failed."), code="conflict", status=409)
     for run in ended:
         runs.run_queue(run=run)
     evaluation = Evaluation.objects.select_for_update().get(pk=evaluation.pk)

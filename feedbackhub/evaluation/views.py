@@ -4,6 +4,7 @@ from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
 from feedbackhub.catalog.models import ModelVersion
@@ -18,11 +19,12 @@ from .models import Evaluation, Suite
 
 
 class EvaluationForm(forms.Form):
-    suite = forms.ChoiceField(choices=Suite.choices)
+    suite = forms.ChoiceField(choices=Suite.choices, label=_("Suite"))
     models = forms.ModelMultipleChoiceField(
         queryset=ModelVersion.objects.none(),
         widget=forms.CheckboxSelectMultiple,
-        help_text="All are measured on the same prompts. A tuned model is measured on held-out prompts only.",
+        label=_("Models"),
+        help_text=_("All are measured on the same prompts. A tuned model is measured on held-out prompts only."),
     )
 
     def __init__(self, *args, project: Project, **kwargs):

@@ -1,5 +1,7 @@
 """A line of each kind, as the page and the documents show it."""
 
+from django.utils.translation import gettext_lazy as _
+
 EXAMPLES: dict[str, str] = {
     "prompts": '{"prompt": "Why is the sky blue?", "references": ["Air scatters blue light most."], '
     '"category": "science", "split": "test", "id": "q-17"}',
@@ -11,8 +13,8 @@ EXAMPLES: dict[str, str] = {
     '"rejected": "It is the sea.", "chosen_model": "large", "rejected_model": "small", "source": "survey"}',
 }
 WHAT_FOR: dict[str, str] = {
-    "prompts": "What models shall answer.",
-    "outputs": "Answers of models, to be rated here; pictures and videos too: media.",
-    "votes": "Comparisons that were made elsewhere. They count on the leaderboard; with both texts they train too.",
-    "preferences": "Pairs of a better and a worse answer. They train; with both models named they count as votes.",
+    "prompts": _("What models shall answer."),
+    "outputs": _("Answers of models, to be rated here; pictures and videos too: media."),
+    "votes": _("Comparisons that were made elsewhere. They count on the leaderboard; with both texts they train too."),
+    "preferences": _("Pairs of a better and a worse answer. They train; with both models named they count as votes."),
 }

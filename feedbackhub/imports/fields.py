@@ -4,59 +4,61 @@ import json
 from collections.abc import Mapping
 from string import Formatter
 
+from django.utils.translation import gettext_lazy as _
+
 from feedbackhub.core.errors import DomainError
 
 PROMPT_FIELDS = {
-    "prompt": "the prompt's text",
-    "messages": "the conversation, [{role, content}]; wins over prompt",
-    "references": "texts that a good answer resembles",
-    "category": "for leaderboards by category",
-    "language": "such as en, de or German; for groups of raters",
-    "split": "train, validation or test; without it a hash decides",
-    "id": "the source's own id",
+    "prompt": _("the prompt's text"),
+    "messages": _("the conversation, [{role, content}]; wins over prompt"),
+    "references": _("texts that a good answer resembles"),
+    "category": _("for leaderboards by category"),
+    "language": _("such as en, de or German; for groups of raters"),
+    "split": _("train, validation or test; without it a hash decides"),
+    "id": _("the source's own id"),
 }
 FIELDS: dict[str, dict[str, str]] = {
     "prompts": PROMPT_FIELDS,
     "outputs": {
         **PROMPT_FIELDS,
         "outputs": "[{model, text, media?}]",
-        "outputs.model": "the model's name within each of the outputs",
-        "outputs.text": "the text within each of the outputs",
-        "outputs.media": "the pictures and videos within each of the outputs",
-        "outputs.parts": "text, pictures and videos within each of the outputs, in one list",
-        "model": "the model's name, where a line holds one output",
-        "text": "the output's text, where a line holds one output",
-        "media": "the output's pictures and videos, [{type, url or file, alt}], where a line holds one output",
-        "parts": "text, pictures and videos in one list, where a line holds one output",
+        "outputs.model": _("the model's name within each of the outputs"),
+        "outputs.text": _("the text within each of the outputs"),
+        "outputs.media": _("the pictures and videos within each of the outputs"),
+        "outputs.parts": _("text, pictures and videos within each of the outputs, in one list"),
+        "model": _("the model's name, where a line holds one output"),
+        "text": _("the output's text, where a line holds one output"),
+        "media": _("the output's pictures and videos, [{type, url or file, alt}], where a line holds one output"),
+        "parts": _("text, pictures and videos in one list, where a line holds one output"),
     },
     "votes": {
-        "model_a": "name of the one model",
-        "model_b": "name of the other",
-        "winner": "model_a, model_b, tie or both_bad",
-        "judge": "who judged",
-        "question_id": "the question's id; a prompt imported with this id is linked",
-        "prompt": "the prompt's text",
-        "messages": "the conversation, [{role, content}]; wins over prompt",
-        "output_a": "what model_a answered",
-        "output_b": "what model_b answered",
-        "chars_a": "length of model_a's answer, where its text is absent",
-        "chars_b": "length of model_b's answer, where its text is absent",
-        "category": "for leaderboards by category",
-        "split": "of the prompt: train, validation or test",
-        "timestamp": "unix seconds or ISO 8601",
-        "id": "the source's own id",
+        "model_a": _("name of the one model"),
+        "model_b": _("name of the other"),
+        "winner": _("model_a, model_b, tie or both_bad"),
+        "judge": _("who judged"),
+        "question_id": _("the question's id; a prompt imported with this id is linked"),
+        "prompt": _("the prompt's text"),
+        "messages": _("the conversation, [{role, content}]; wins over prompt"),
+        "output_a": _("what model_a answered"),
+        "output_b": _("what model_b answered"),
+        "chars_a": _("length of model_a's answer, where its text is absent"),
+        "chars_b": _("length of model_b's answer, where its text is absent"),
+        "category": _("for leaderboards by category"),
+        "split": _("of the prompt: train, validation or test"),
+        "timestamp": _("unix seconds or ISO 8601"),
+        "id": _("the source's own id"),
     },
     "preferences": {
-        "prompt": "the prompt's text",
-        "messages": "the conversation, [{role, content}]; wins over prompt",
-        "chosen": "the better answer",
-        "rejected": "the worse answer",
-        "chosen_model": "who wrote the better one",
-        "rejected_model": "who wrote the worse one",
-        "source": "where the judgment is from",
-        "category": "for leaderboards by category",
-        "split": "train, validation or test; without it a hash decides",
-        "id": "the source's own id",
+        "prompt": _("the prompt's text"),
+        "messages": _("the conversation, [{role, content}]; wins over prompt"),
+        "chosen": _("the better answer"),
+        "rejected": _("the worse answer"),
+        "chosen_model": _("who wrote the better one"),
+        "rejected_model": _("who wrote the worse one"),
+        "source": _("where the judgment is from"),
+        "category": _("for leaderboards by category"),
+        "split": _("train, validation or test; without it a hash decides"),
+        "id": _("the source's own id"),
     },
 }
 MISSING = object()
@@ -77,13 +79,21 @@ def map_check(kind: str, field_map: object) -> dict[str, str]:
     if field_map is None:
         return {}
     if not isinstance(field_map, Mapping):
-        _refuse("map", 'map must be a JSON object of our field → theirs, like {"prompt": "question"}.')
+        _refuse("map", _('map must be a JSON object of our field → theirs, like {"prompt": "question"}.'))
     checked = {}
     for ours, theirs in field_map.items():
         if ours not in FIELDS[kind]:
-            _refuse("map", f'map: {kind} have no field "{ours}"; there are {", ".join(FIELDS[kind])}.')
+            _refuse(
+                "map",
+                _('map: %(kind)s have no field "%(ours)s"; there are %(names)s.')
+                % {"kind": kind, "ours": ours, "names": ", ".join(FIELDS[kind])},
+            )
         if theirs is not None and not isinstance(theirs, str):
-            _refuse("map", f'map: "{ours}" must name a field of the source (a text), not {json.dumps(theirs)[:80]}.')
+            _refuse(
+                "map",
+                _('map: "%(ours)s" must name a field of the source (a text), not %(given)s.')
+                % {"ours": ours, "given": json.dumps(theirs)[:80]},
+            )
         checked[ours] = theirs or ""
     return checked
 
@@ -111,12 +121,16 @@ def template_check(template: str) -> str:
     try:
         parts = list(Formatter().parse(template))
     except ValueError as error:
-        _refuse("template", f"template: {error}. Write {{{{ and }}}} for braces that are meant as such.")
-    for _, name, spec, conversion in parts:
+        _refuse(
+            "template", _("template: %(error)s. Write {{ and }} for braces that are meant as such.") % {"error": error}
+        )
+    for _text, name, spec, conversion in parts:
         if name is not None and not name.strip():
-            _refuse("template", "template: {} names no field; write {field}, or {{}} for the braces themselves.")
+            _refuse("template", _("template: {} names no field; write {field}, or {{}} for the braces themselves."))
         if spec or conversion:
-            _refuse("template", f"template: {{{name}}} takes a field's name only, no : or ! behind it.")
+            _refuse(
+                "template", _("template: {%(name)s} takes a field's name only, no : or ! behind it.") % {"name": name}
+            )
     return template
 
 
@@ -126,7 +140,7 @@ def template_fill(template: str, row: dict) -> str:
     Raises LineError naming a field that the row does not have.
     """
     written = []
-    for text, name, _, _ in Formatter().parse(template):
+    for text, name, *_rest in Formatter().parse(template):
         written.append(text)
         if name is None:
             continue

@@ -2,6 +2,7 @@ from pathlib import Path
 
 from django.conf import settings
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from feedbackhub.projects.models import Project
 
@@ -12,16 +13,16 @@ class Import(models.Model):
     """A file that somebody sent, and what became of its lines."""
 
     class Kind(models.TextChoices):
-        PROMPTS = "prompts", "Prompts"
-        OUTPUTS = "outputs", "Outputs"
-        VOTES = "votes", "Votes"
-        PREFERENCES = "preferences", "Preferences"
+        PROMPTS = "prompts", _("Prompts")
+        OUTPUTS = "outputs", _("Outputs")
+        VOTES = "votes", _("Votes")
+        PREFERENCES = "preferences", _("Preferences")
 
     class Status(models.TextChoices):
-        PENDING = "pending", "Waiting"
-        RUNNING = "running", "Running"
-        DONE = "done", "Done"
-        FAILED = "failed", "Failed"
+        PENDING = "pending", _("Waiting")
+        RUNNING = "running", _("Running")
+        DONE = "done", _("Done")
+        FAILED = "failed", _("Failed")
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="imports")
     kind = models.CharField(max_length=12, choices=Kind.choices)

@@ -16,6 +16,7 @@ from typing import IO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from django.utils.translation import gettext as _
 
 from feedbackhub.core.errors import DomainError
 
@@ -62,7 +63,10 @@ def extension_of(filename: str) -> str:
     for extension in sorted(EXTENSIONS, key=len, reverse=True):
         if filename.lower().endswith(extension):
             return extension
-    message = f'"{filename}" is none of {", ".join(EXTENSIONS)}: name the file for what it is, or convert it.'
+    message = _('"%(filename)s" is none of %(names)s: name the file for what it is, or convert it.') % {
+        "filename": filename,
+        "names": ", ".join(EXTENSIONS),
+    }
     raise DomainError(message, fields={"file": message})
 
 

@@ -23,6 +23,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from rq.exceptions import NoSuchJobError
 from rq.job import Job, JobStatus
 
@@ -124,14 +125,16 @@ def _file_store(file: IO[bytes]) -> tuple[Path, int, str]:
             while chunk := file.read(1024 * 1024):
                 size += len(chunk)
                 if size > FILE_BYTES_AT_MOST:
-                    message = f"The file is larger than {FILE_BYTES_AT_MOST / 1024**3:g} GiB; split it into several."
+                    message = _("The file is larger than %(most)s GiB; split it into several.") % {
+                        "most": f"{FILE_BYTES_AT_MOST / 1024**3:g}"
+                    }
                     raise DomainError(message, code="too_large", fields={"file": message}, status=413)
                 digest.update(chunk)
                 stored.write(chunk)
             stored.flush()
             os.fsync(stored.fileno())
         if not size:
-            raise DomainError("The file is empty.", fields={"file": "The file is empty."})
+            raise DomainError(_("The file is empty."), fields={"file": _("The file is empty.")})
     except BaseException:
         os.unlink(name)
         raise

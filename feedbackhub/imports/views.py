@@ -6,6 +6,7 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.template.defaultfilters import filesizeformat
+from django.utils.translation import gettext as _
 
 from feedbackhub.core.errors import DomainError, NotFound
 from feedbackhub.projects.access import ADMINISTER
@@ -68,12 +69,13 @@ def import_report(request: HttpRequest, pk: int) -> HttpResponse:
     """One import; while it is being read the page asks again every second and takes the report only."""
     report = Import.objects.filter(project=request.project, pk=pk).select_related("created_by").first()
     if report is None:
-        raise NotFound(f'There is no import {pk} in "{request.project.slug}".')
+        raise NotFound(_('There is no import %(pk)s in "%(project)s".') % {"pk": pk, "project": request.project.slug})
     context = {
         "report": report,
         "active": report.status in OPEN,
-        "progress_label": f"{intcomma(report.read)} lines read",
-        "progress_note": f"{filesizeformat(report.bytes_read)} of {filesizeformat(report.size)}",
+        "progress_label": _("%(lines)s lines read") % {"lines": intcomma(report.read)},
+        "progress_note": _("%(read)s of %(size)s")
+        % {"read": filesizeformat(report.bytes_read), "size": filesizeformat(report.size)},
         "rejections": report.rejections.order_by("line")[:REJECTIONS_SHOWN],
         "shown_at_most": REJECTIONS_SHOWN,
     }

@@ -6,6 +6,8 @@ from datetime import datetime
 
 import numpy as np
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as lazy
 
 from feedbackhub.catalog.models import ModelVersion
 from feedbackhub.core.errors import DomainError
@@ -78,7 +80,7 @@ def _simulated_notes(project: Project, category: str | None, as_of: datetime | N
     else:
         judgments = in_force(project, as_of).filter(source=Judgment.Source.SIMULATED)
         count = (judgments if category is None else judgments.filter(category=category)).count()
-    text = f"{count} of these votes are by simulated raters, not by people."
+    text = _("%(count)s of these votes are by simulated raters, not by people.") % {"count": count}
     return [{"code": "simulated", "value": count, "text": text}] if count else []
 
 
@@ -196,15 +198,15 @@ def _length_controlled_rows(counts: Counts, votes: list[Vote], notes: list[dict]
     known = [vote for vote in votes if vote.outcome is not None and None not in (vote.chars_a, vote.chars_b)]
     left_out = sum(vote.outcome is not None for vote in votes) - len(known)
     if left_out:
-        text = f"{left_out} votes are left out, because the lengths of their answers are not known."
+        words = _("%(count)s votes are left out, because the lengths of their answers are not known.")
+        text = words % {"count": left_out}
         notes.append({"code": "lengths_unknown", "value": left_out, "text": text})
     chars = [np.array([getattr(vote, name) for vote in known], dtype=np.float64) for name in ("chars_a", "chars_b")]
     judgment = np.array([vote.judgment for vote in known], dtype=np.int64)
     fit = length_controlled_bradley_terry(len(counts.models), *_arrays(known, place), *chars, judgment=judgment)
     if fit.ratings is None:
-        notes.append(
-            {"code": "undefined", "value": None, "text": f"No rating at equal length: {fit.undefined_because}"}
-        )
+        text = _("No rating at equal length: %(reason)s") % {"reason": _(fit.undefined_because)}
+        notes.append({"code": "undefined", "value": None, "text": text})
         nothing = dict.fromkeys(("rating", "se", "lower", "upper", "rank", "rank_lower", "rank_upper"))
         return [{**nothing, "status": "unconnected"} for _ in counts.models]
     notes.append(
@@ -214,7 +216,7 @@ def _length_controlled_rows(counts: Counts, votes: list[Vote], notes: list[dict]
             "se": fit.coefficient_se,
             "feature_mean": fit.feature_mean,
             "feature_sd": fit.feature_sd,
-            "text": "Log-odds per standard deviation of (chars_a − chars_b) / (chars_a + chars_b + 1).",
+            "text": _("Log-odds per standard deviation of (chars_a − chars_b) / (chars_a + chars_b + 1)."),
         }
     )
     return fit.ratings.rows()
@@ -244,16 +246,22 @@ def _answer(counts: Counts, rated: list[dict], *, method: str, as_of: datetime |
 
 
 STATUS_TEXTS = {
-    "only_wins": "has won every vote it had, so nothing bounds its rating from above; set it against strong models.",
-    "only_losses": "has lost every vote it had, so nothing bounds its rating from below; set it against weak models.",
-    "separated": "is only above or only below the rated models, so how far cannot be said.",
-    "unconnected": "has no votes that connect it with the rated models: queue pairs that bring them together.",
+    "only_wins": lazy(
+        "%(model)s has won every vote it had, so nothing bounds its rating from above; set it against strong models."
+    ),
+    "only_losses": lazy(
+        "%(model)s has lost every vote it had, so nothing bounds its rating from below; set it against weak models."
+    ),
+    "separated": lazy("%(model)s is only above or only below the rated models, so how far cannot be said."),
+    "unconnected": lazy(
+        "%(model)s has no votes that connect it with the rated models: queue pairs that bring them together."
+    ),
 }
 
 
 def _status_notes(rows: list[dict]) -> list[dict]:
     return [
-        {"code": row["status"], "value": row["model"], "text": f"{row['model']} {STATUS_TEXTS[row['status']]}"}
+        {"code": row["status"], "value": row["model"], "text": STATUS_TEXTS[row["status"]] % {"model": row["model"]}}
         for row in rows
         if row["status"] != "ok"
     ]
@@ -265,7 +273,7 @@ def _status_notes(rows: list[dict]) -> list[dict]:
 def ab(*, project: Project, a: ModelVersion, b: ModelVersion) -> dict:
     """`a` against `b`, from `a`'s side. Raises DomainError when they are the same model."""
     if a.pk == b.pk:
-        message = f'"{a.name}" against itself says nothing; name two different models.'
+        message = _('"%(a)s" against itself says nothing; name two different models.') % {"a": a.name}
         raise DomainError(message, fields={"b": message})
     by_category: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(4, dtype=np.int64))
     low, high = sorted((a, b), key=lambda model: model.pk)

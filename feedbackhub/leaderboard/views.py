@@ -1,8 +1,11 @@
 import csv
 
+from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.utils import translation
+from django.utils.translation import gettext as _
 
 from feedbackhub.catalog.models import ModelVersion
 from feedbackhub.catalog.selectors import models_of
@@ -24,11 +27,9 @@ def leaderboard(request: HttpRequest) -> HttpResponse:
     """The board; ?method= ?category= ?control=, and ?as=csv or json for its table."""
     chosen = {name: request.GET.get(name) or None for name in ("category", "control")}
     chosen["method"] = request.GET.get("method") or "bt"
+    if request.GET.get("as") in ("json", "csv"):
+        return _download(request, chosen)
     board = selectors.board(project=request.project, **chosen)
-    if request.GET.get("as") == "json":
-        return JsonResponse(board)
-    if request.GET.get("as") == "csv":
-        return _csv(board, request.project.slug)
     elo = {} if chosen["method"] == "elo" else _elo(request, chosen["category"])
     context = {
         **chosen,
@@ -41,6 +42,13 @@ def leaderboard(request: HttpRequest) -> HttpResponse:
     }
     template = "leaderboard/board.html"
     return render(request, f"{template}#board" if request.htmx else template, context)
+
+
+def _download(request: HttpRequest, chosen: dict) -> HttpResponse:
+    """The board for programs: in English, as the API has it."""
+    with translation.override(settings.LANGUAGE_CODE):
+        board = selectors.board(project=request.project, **chosen)
+        return JsonResponse(board) if request.GET["as"] == "json" else _csv(board, request.project.slug)
 
 
 def _elo(request: HttpRequest, category: str | None) -> dict[str, float]:
@@ -57,9 +65,9 @@ def _rows(request: HttpRequest, board: dict, elo: dict[str, float]) -> list[dict
             **row,
             "model_id": ids[row["model"]],
             "elo": elo.get(row["model"]),
-            "status_words": row["status"].replace("_", " "),
+            "status_words": _(status),
         }
-        for row in board["rows"]
+        for row, status in ((row, row["status"].replace("_", " ")) for row in board["rows"])
     ]
 
 

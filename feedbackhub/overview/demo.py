@@ -8,6 +8,7 @@ from pathlib import Path
 from django.conf import settings
 from django.contrib.auth.hashers import check_password
 from django.db import transaction
+from django.utils.translation import gettext_noop
 
 from feedbackhub.accounts.models import User
 from feedbackhub.accounts.services import token_create
@@ -53,9 +54,9 @@ class DemoAccount:
 
 
 ACCOUNTS = (
-    DemoAccount("admin", Role.ADMIN, "runs everything"),
-    DemoAccount("rater", Role.RATER, "compares answers"),
-    DemoAccount("stakeholder", Role.STAKEHOLDER, "reads the results"),
+    DemoAccount("admin", Role.ADMIN, gettext_noop("runs everything")),
+    DemoAccount("rater", Role.RATER, gettext_noop("compares answers")),
+    DemoAccount("stakeholder", Role.STAKEHOLDER, gettext_noop("reads the results")),
 )
 
 

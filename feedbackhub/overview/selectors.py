@@ -5,6 +5,8 @@ from datetime import timedelta
 
 from django.db.models import Count, QuerySet
 from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
 
 from feedbackhub.accounts.models import User
 from feedbackhub.catalog.models import ModelVersion, Output
@@ -91,8 +93,8 @@ def _days(judgments: QuerySet[Judgment]) -> dict:
     counts = dict(recent.order_by().values_list("occurred_at__date").annotate(Count("pk")))
     days = [first + timedelta(days=number) for number in range(DAYS)]
     return {
-        "groups": [f"{day:%-d %b}" for day in days],
-        "series": [{"name": "Judgments", "values": [counts.get(day, 0) for day in days]}],
+        "groups": [date_format(day, "MONTH_DAY_FORMAT") for day in days],
+        "series": [{"name": _("Judgments"), "values": [counts.get(day, 0) for day in days]}],
     }
 
 
@@ -127,5 +129,5 @@ def votes_on(project: Project, model: ModelVersion) -> dict[str, int]:
     judgments = Judgment.objects.in_force().filter(project=project, items__model=model)
     counts: dict[str, int] = defaultdict(int)
     for source in judgments.values_list("source", flat=True):
-        counts[Judgment.Source(source).label] += 1
+        counts[_(source)] += 1
     return dict(counts)

@@ -1,6 +1,7 @@
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
 
 from feedbackhub.catalog.selectors import models_of
 from feedbackhub.core.errors import DomainError, NotFound
@@ -54,7 +55,7 @@ def model(request: HttpRequest, pk: int) -> HttpResponse:
     """A model and the thread behind it: round, dataset, votes, back to the base."""
     found = models_of(request.project).filter(pk=pk).select_related("parent").first()
     if found is None:
-        raise NotFound(f'There is no such model in "{request.project.slug}".')
+        raise NotFound(_('There is no such model in "%(project)s".') % {"project": request.project.slug})
     context = {
         "model": found,
         "votes": selectors.votes_on(request.project, found),

@@ -4,7 +4,7 @@ A project that is not yours is said not to exist (404); a project that is yours 
 """
 
 from django.db.models import QuerySet
-from django.utils.translation import gettext
+from django.utils.translation import gettext as _
 
 from feedbackhub.accounts.models import User
 from feedbackhub.core.compiled import Compiled, Given
@@ -46,12 +46,15 @@ def require(user: User, project: Project, allowed: frozenset[str]) -> frozenset[
     """
     roles = roles_of(user, project)
     if not roles:
-        raise NotFound(f'There is no project "{project.slug}" that you belong to.')
+        raise NotFound(_('There is no project "%(project)s" that you belong to.') % {"project": project.slug})
     if not roles & allowed and SUSPENDED in roles and Role.RATER in allowed:
         raise Forbidden(suspension(user, project), code="suspended")
     if not roles & allowed:
-        wanted = " or ".join(sorted(allowed))
-        raise Forbidden(f'In "{project.slug}" this needs the role {wanted}; yours is {" and ".join(sorted(roles))}.')
+        wanted = _(" or ").join(map(_, sorted(allowed)))
+        raise Forbidden(
+            _('In "%(project)s" this needs the role %(wanted)s; yours is %(roles)s.')
+            % {"project": project.slug, "wanted": wanted, "roles": _(" and ").join(map(_, sorted(roles)))}
+        )
     return roles
 
 
@@ -59,18 +62,18 @@ def suspension(user: User, project: Project) -> str:
     """What a suspended rater is told."""
     mine = Membership.objects.filter(project=project, user=user, role=Role.RATER)
     because = mine.values_list("suspended_because", flat=True).first() or ""
-    said = gettext("An admin has paused your rating in “%(project)s”: %(because)s") % {
+    said = _("An admin has paused your rating in “%(project)s”: %(because)s") % {
         "project": project.name,
         "because": because,
     }
-    return said + " " + gettext("You get no new tasks here; what you have said stays. Ask an admin if this is wrong.")
+    return said + " " + _("You get no new tasks here; what you have said stays. Ask an admin if this is wrong.")
 
 
 def project_for(user: User, slug: str, allowed: frozenset[str]) -> tuple[Project, frozenset[str]]:
     """The project called `slug` with the user's roles in it, by the same rules as `require`."""
     project = Project.objects.filter(slug=slug).first()
     if project is None:
-        raise NotFound(f'There is no project "{slug}" that you belong to.')
+        raise NotFound(_('There is no project "%(project)s" that you belong to.') % {"project": slug})
     return project, require(user, project, allowed)
 
 

@@ -18,19 +18,28 @@ class SettingsForm(forms.ModelForm):
             "deadline": forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
         }
         labels = {
-            "order": "Which pair comes next",
-            "explore_percent": "Percent of pairs drawn at random",
-            "gold_percent": "Percent of tasks whose answer is known",
-            "repeat_percent": "Percent of tasks asked again, sides turned",
+            "name": _("Name"),
+            "guidelines": _("Guidelines"),
+            "judgments_per_task": _("Judgments per task"),
+            "deadline": _("Deadline"),
+            "order": _("Which pair comes next"),
+            "explore_percent": _("Percent of pairs drawn at random"),
+            "gold_percent": _("Percent of tasks whose answer is known"),
+            "repeat_percent": _("Percent of tasks asked again, sides turned"),
             "identity_leaks": _("Answers that say who wrote them"),
         }
         help_texts = {
-            "deadline": "No task is given out after it; what raters hold may still be judged. Leave it out for none.",
-            "gold_percent": "Gold items and attention checks, once there are some (page Checks). Raters are not told.",
-            "repeat_percent": "How steady a rater is with themselves. Raters are not told; it counts nowhere else.",
-            "judgments_per_task": "How many raters judge each task that is made from now on.",
-            "order": "Among equal priorities. The second asks first about models that the votes cannot tell apart.",
-            "explore_percent": "With that second order: so that every pair is asked about sometimes.",
+            "guidelines": _("Markdown. What raters should look for."),
+            "deadline": _(
+                "No task is given out after it; what raters hold may still be judged. Leave it out for none."
+            ),
+            "gold_percent": _(
+                "Gold items and attention checks, once there are some (page Checks). Raters are not told."
+            ),
+            "repeat_percent": _("How steady a rater is with themselves. Raters are not told; it counts nowhere else."),
+            "judgments_per_task": _("How many raters judge each task that is made from now on."),
+            "order": _("Among equal priorities. The second asks first about models that the votes cannot tell apart."),
+            "explore_percent": _("With that second order: so that every pair is asked about sometimes."),
             "identity_leaks": _(
                 "“I am Claude, made by …”. Hiding shows raters “[name hidden]” for each name; what is stored stays. "
                 "The third makes no tasks of such answers from now on."
@@ -51,24 +60,29 @@ class SettingsForm(forms.ModelForm):
 class GroupForm(forms.Form):
     """A group of raters with its share."""
 
-    name = forms.CharField(max_length=60, label="Name of the group")
+    name = forms.CharField(max_length=60, label=_("Name of the group"))
     weight = forms.IntegerField(
         min_value=1,
         max_value=100,
         initial=1,
-        help_text="Its share, relative to the other groups that may judge a prompt.",
+        label=_("Weight"),
+        help_text=_("Its share, relative to the other groups that may judge a prompt."),
     )
     languages = forms.CharField(
-        required=False, max_length=200, help_text="Of the prompts that it may judge: en, de. Leave it out for all."
+        required=False,
+        max_length=200,
+        label=_("Languages"),
+        help_text=_("Of the prompts that it may judge: en, de. Leave it out for all."),
     )
 
 
 class MemberForm(forms.Form):
-    username = forms.CharField(max_length=150)
-    role = forms.ChoiceField(choices=Role.choices)
+    username = forms.CharField(max_length=150, label=_("Username"))
+    role = forms.ChoiceField(choices=Role.choices, label=_("Role"))
     password = forms.CharField(
         required=False,
         strip=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
-        help_text="For somebody new. Leave it out for who is here already, or for a program that has only a token.",
+        label=_("Password"),
+        help_text=_("For somebody new. Leave it out for who is here already, or for a program that has only a token."),
     )

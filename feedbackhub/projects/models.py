@@ -5,23 +5,23 @@ from django.utils.translation import gettext_lazy as _
 
 
 class TaskKind(models.TextChoices):
-    PAIRWISE = "pairwise", "Pairwise comparison"
-    RANKING = "ranking", "Ranking"
-    THUMBS = "thumbs", "Thumbs up or down"
-    SCORES = "scores", "Scores on a rubric"
+    PAIRWISE = "pairwise", _("Pairwise comparison")
+    RANKING = "ranking", _("Ranking")
+    THUMBS = "thumbs", _("Thumbs up or down")
+    SCORES = "scores", _("Scores on a rubric")
 
 
 class Role(models.TextChoices):
-    RATER = "rater", "Rater"
-    ADMIN = "admin", "Admin"
-    STAKEHOLDER = "stakeholder", "Stakeholder"
+    RATER = "rater", _("Rater")
+    ADMIN = "admin", _("Admin")
+    STAKEHOLDER = "stakeholder", _("Stakeholder")
 
 
 class Order(models.TextChoices):
     """Which of the tasks of equal priority comes next."""
 
-    IN_TURN = "in_turn", "In turn: the oldest task first"
-    ACTIVE = "active", "What tells the leaderboard most"
+    IN_TURN = "in_turn", _("In turn: the oldest task first")
+    ACTIVE = "active", _("What tells the leaderboard most")
 
 
 class IdentityLeaks(models.TextChoices):

@@ -5,28 +5,29 @@ from functools import wraps
 
 from django.http import HttpRequest, HttpResponse
 from django.urls import NoReverseMatch, reverse
+from django.utils.translation import gettext_lazy as _
 
 from .access import ADMINISTER, ANY, OWN_WORK, READ_REPORTS, project_for
 
 # Label, URL name, who sees it. The order is the loop's.
 NAVIGATION = [
-    ("Overview", "overview:project", ANY),
-    ("Rate", "rating:next", OWN_WORK),
-    ("History", "rating:history", OWN_WORK),
-    ("My work", "overview:rater", OWN_WORK),
-    ("Tasks", "rating:tasks", ADMINISTER),
-    ("Live", "rating:live", ADMINISTER),
-    ("Quality", "rating:quality", ADMINISTER),
-    ("Checks", "rating:checks", ADMINISTER),
-    ("Prompts", "catalog:prompts", ADMINISTER),
-    ("Models", "catalog:models", ADMINISTER),
-    ("Imports", "imports:list", ADMINISTER),
-    ("Datasets", "rounds:datasets", ADMINISTER),
-    ("Rounds", "rounds:list", READ_REPORTS),
-    ("Evaluations", "evaluation:list", READ_REPORTS),
-    ("Leaderboard", "leaderboard:board", READ_REPORTS),
+    (_("Overview"), "overview:project", ANY),
+    (_("Rate"), "rating:next", OWN_WORK),
+    (_("History"), "rating:history", OWN_WORK),
+    (_("My work"), "overview:rater", OWN_WORK),
+    (_("Tasks"), "rating:tasks", ADMINISTER),
+    (_("Live"), "rating:live", ADMINISTER),
+    (_("Quality"), "rating:quality", ADMINISTER),
+    (_("Checks"), "rating:checks", ADMINISTER),
+    (_("Prompts"), "catalog:prompts", ADMINISTER),
+    (_("Models"), "catalog:models", ADMINISTER),
+    (_("Imports"), "imports:list", ADMINISTER),
+    (_("Datasets"), "rounds:datasets", ADMINISTER),
+    (_("Rounds"), "rounds:list", READ_REPORTS),
+    (_("Evaluations"), "evaluation:list", READ_REPORTS),
+    (_("Leaderboard"), "leaderboard:board", READ_REPORTS),
     ("LangSmith", "tracing:ledger", ADMINISTER),
-    ("Settings", "projects:settings", ADMINISTER),
+    (_("Settings"), "projects:settings", ADMINISTER),
 ]
 
 

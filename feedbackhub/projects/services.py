@@ -1,6 +1,7 @@
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
 
 from feedbackhub.accounts.models import User
 from feedbackhub.accounts.services import token_create
@@ -46,13 +47,13 @@ def project_create(
 ) -> Project:
     """Create a project; its creator, who must be a superuser, becomes its admin."""
     if not by.is_superuser:
-        raise Forbidden("Only a superuser creates projects. Ask one to create it and to make you its admin.")
+        raise Forbidden(_("Only a superuser creates projects. Ask one to create it and to make you its admin."))
     criteria = criteria or []
     if not isinstance(criteria, list):
         raise DomainError("criteria must be a list.", fields={"criteria": "must be a list"})
     _criteria_check(criteria)
     if task_kind == TaskKind.SCORES and not criteria:
-        message = "A project of kind scores needs at least one criterion."
+        message = _("A project of kind scores needs at least one criterion.")
         raise DomainError(message, fields={"criteria": message})
     project = Project(
         slug=slug,
@@ -112,7 +113,9 @@ def member_remove(*, project: Project, membership: Membership) -> None:
     """Take a role away; what its holder has said stays. The last admin stays admin."""
     others = Membership.objects.select_for_update().filter(project=project, role=Role.ADMIN).exclude(pk=membership.pk)
     if membership.role == Role.ADMIN and not others.exists():
-        raise DomainError(f"{membership.user} is the last admin of this project; make somebody else admin first.")
+        raise DomainError(
+            _("%(user)s is the last admin of this project; make somebody else admin first.") % {"user": membership.user}
+        )
     membership.delete()
 
 
@@ -143,7 +146,9 @@ def member_add(
         raise DomainError(message, fields={"role": message})
     user = User.objects.filter(username=username).first()
     if user is not None and password is not None:
-        message = f'"{username}" exists already; leave the password out to give them another role.'
+        message = _('"%(username)s" exists already; leave the password out to give them another role.') % {
+            "username": username
+        }
         raise DomainError(message, code="conflict", fields={"password": message}, status=409)
     token = None
     if user is None:
@@ -160,7 +165,9 @@ def member_add(
             fields = {name: " ".join(messages) for name, messages in fields.items()}
             raise DomainError("; ".join(fields.values()), fields=fields) from error
         except IntegrityError as error:
-            raise DomainError(f'"{username}" was just created by someone else; try again.', status=409) from error
+            raise DomainError(
+                _('"%(username)s" was just created by someone else; try again.') % {"username": username}, status=409
+            ) from error
         token = token_create(user=user)
-    membership, _ = Membership.objects.get_or_create(project=project, user=user, role=role)
+    membership, _created = Membership.objects.get_or_create(project=project, user=user, role=role)
     return membership, token

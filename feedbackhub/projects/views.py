@@ -2,6 +2,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from feedbackhub.core.errors import DomainError, NotFound
@@ -24,7 +25,7 @@ def settings(request: HttpRequest) -> HttpResponse:
         except DomainError as error:
             _add_errors(form, error)
         else:
-            messages.success(request, "Saved.")
+            messages.success(request, _("Saved."))
             return redirect("projects:settings", request.project.slug)
     return _page(request, form, MemberForm())
 
@@ -41,9 +42,10 @@ def member_add(request: HttpRequest) -> HttpResponse:
         except DomainError as error:
             _add_errors(form, error)
         else:
-            said = f"{membership.user.username} is {membership.get_role_display().lower()} now."
+            given = {"name": membership.user.username, "role": _(membership.role)}
+            said = _("%(name)s is %(role)s now.") % given
             if token:
-                said += f" Token for programs, shown this once: {token}"
+                said += " " + _("Token for programs, shown this once: %(token)s") % {"token": token}
             messages.success(request, said)
             return redirect("projects:settings", request.project.slug)
     return _page(request, SettingsForm(instance=request.project), form)
@@ -55,14 +57,14 @@ def member_add(request: HttpRequest) -> HttpResponse:
 def member_remove(request: HttpRequest, pk: int) -> HttpResponse:
     membership = Membership.objects.select_related("user").filter(project=request.project, pk=pk).first()
     if membership is None:
-        raise NotFound("There is no such member.")
+        raise NotFound(_("There is no such member."))
     try:
         services.member_remove(project=request.project, membership=membership)
     except DomainError as error:
         messages.error(request, error.message)
     else:
-        role = membership.get_role_display().lower()
-        messages.success(request, f"{membership.user.username} is {role} no more. What they said stays.")
+        given = {"name": membership.user.username, "role": _(membership.role)}
+        messages.success(request, _("%(name)s is %(role)s no more. What they said stays.") % given)
     return redirect("projects:settings", request.project.slug)
 
 
@@ -78,7 +80,7 @@ def group_set(request: HttpRequest) -> HttpResponse:
         except DomainError as error:
             _add_errors(form, error)
         else:
-            messages.success(request, f"The group {group.name} holds for tasks made from now on.")
+            messages.success(request, _("The group %(name)s holds for tasks made from now on.") % {"name": group.name})
             return redirect("projects:settings", request.project.slug)
     return _page(request, SettingsForm(instance=request.project), MemberForm(), form)
 
@@ -89,7 +91,7 @@ def group_set(request: HttpRequest) -> HttpResponse:
 def group_remove(request: HttpRequest, pk: int) -> HttpResponse:
     group = get_object_or_404(RaterGroup, project=request.project, pk=pk)
     groups.group_remove(group=group)
-    messages.success(request, f"The group {group.name} is gone; its open work is everyone’s.")
+    messages.success(request, _("The group %(name)s is gone; its open work is everyone’s.") % {"name": group.name})
     return redirect("projects:settings", request.project.slug)
 
 
@@ -105,7 +107,9 @@ def member_group(request: HttpRequest, pk: int) -> HttpResponse:
     except DomainError as error:
         messages.error(request, error.message)
     else:
-        messages.success(request, f"{membership.user.username} is in {group.name if group else 'no group'} now.")
+        given = {"name": membership.user.username, "group": group.name if group else ""}
+        said = _("%(name)s is in %(group)s now.") if group else _("%(name)s is in no group now.")
+        messages.success(request, said % given)
     return redirect("projects:settings", request.project.slug)
 
 

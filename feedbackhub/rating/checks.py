@@ -13,6 +13,7 @@ from secrets import SystemRandom
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from feedbackhub.accounts.models import User
 from feedbackhub.catalog.models import Output
@@ -108,9 +109,9 @@ def gold_create(*, by: User, task: Task, expected: dict, note: str = "") -> Gold
     """
     task = Task.objects.select_for_update(no_key=True, of=("self",)).select_related("project").get(pk=task.pk)
     if task.check_kind:
-        raise DomainError(f"Task {task.pk} is a check itself.", code="conflict", status=409)
+        raise DomainError(_("Task %(task)s is a check itself.") % {"task": task.pk}, code="conflict", status=409)
     if Gold.objects.filter(task=task, retired_at=None).exists():
-        raise DomainError(f"Task {task.pk} is a gold item already.", code="conflict", status=409)
+        raise DomainError(_("Task %(task)s is a gold item already.") % {"task": task.pk}, code="conflict", status=409)
     outputs = list(task.task_outputs.order_by("output_id").values_list("output_id", flat=True))
     answer = expected_read(expected, Asked(task.kind, task.project.criteria, outputs))
     open_ones = Assignment.objects.filter(task=task, state=Assignment.State.OPEN)
@@ -118,7 +119,7 @@ def gold_create(*, by: User, task: Task, expected: dict, note: str = "") -> Gold
     open_ones.delete()
     task.save(update_fields=["judgments_wanted"])
     given = {"project": task.project, "kind": Check.GOLD, "expected": answer, "note": note[:500], "created_by": by}
-    gold, _ = Gold.objects.update_or_create(task=task, defaults={**given, "retired_at": None})
+    gold, _created = Gold.objects.update_or_create(task=task, defaults={**given, "retired_at": None})
     return gold
 
 
@@ -136,13 +137,15 @@ def attention_create(*, by: User, project: Project, count: int = 10) -> int:
     Raises DomainError where there are too few outputs, or in a project of scores, where no answer is plainly right.
     """
     if project.task_kind == TaskKind.SCORES:
-        raise DomainError("An attention check needs a comparison or a thumb; write gold items for scores instead.")
+        raise DomainError(_("An attention check needs a comparison or a thumb; write gold items for scores instead."))
     if not 1 <= count <= ATTENTION_AT_MOST:
         message = f"count {count} must be from 1 to {ATTENTION_AT_MOST}."
         raise DomainError(message, fields={"count": message})
     ids = list(_answered(project))
     if len(ids) < 2:
-        raise DomainError("Attention checks are made of answers to different questions; there are not two of them yet.")
+        raise DomainError(
+            _("Attention checks are made of answers to different questions; there are not two of them yet.")
+        )
     _random.shuffle(ids)
     made = 0
     for own, foreign in zip(ids, [*ids[1:], ids[0]]):

@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 from django.http import QueryDict
+from django.utils.translation import gettext_lazy as _
 
 from feedbackhub.catalog.models import ModelVersion, Output
 from feedbackhub.catalog.selectors import models_with_outputs
@@ -74,7 +75,7 @@ def _comparison(data: QueryDict, shown: list[int], task: Task) -> dict[str, Any]
     verdict = data.get("verdict", "")
     if verdict in (TIE, NONE):
         return {"ranking": [shown], "none_acceptable": verdict == NONE}
-    winner = _number(verdict, "verdict", "Choose an answer, a tie, or both bad.")
+    winner = _number(verdict, "verdict", _("Choose an answer, a tie, or both bad."))
     said: dict[str, Any] = {"ranking": [[winner], [one for one in shown if one != winner]]}
     if strength := data.get("strength"):
         said["strength"] = strength
@@ -87,14 +88,14 @@ def _order(data: QueryDict, shown: list[int], task: Task) -> dict[str, Any]:
         return {"ranking": [shown], "none_acceptable": True}
     places: dict[int, list[int]] = {}
     for output in shown:
-        place = _number(data.get(f"place_{output}", ""), "ranking", "Give every answer a place.")
+        place = _number(data.get(f"place_{output}", ""), "ranking", _("Give every answer a place."))
         places.setdefault(place, []).append(output)
     return {"ranking": [places[place] for place in sorted(places)]}
 
 
 def _thumb(data: QueryDict, shown: list[int], task: Task) -> dict[str, Any]:
     if data.get("verdict") not in ("1", "-1"):
-        raise DomainError("Choose thumbs up or thumbs down.", fields={"verdict": "choose up or down"})
+        raise DomainError(_("Choose thumbs up or thumbs down."), fields={"verdict": "choose up or down"})
     return {"thumbs": {str(shown[0]): int(data["verdict"])}}
 
 
@@ -106,7 +107,7 @@ def _marks(data: QueryDict, shown: list[int], task: Task) -> dict[str, Any]:
             try:
                 scores.setdefault(str(output), {})[criterion["key"]] = float(given)
             except ValueError as error:
-                message = f"Give {criterion['label']} a number from {criterion['min']} to {criterion['max']}."
+                message = _("Give %(label)s a number from %(min)s to %(max)s.") % criterion
                 raise DomainError(message, fields={"scores": message}) from error
     return {"scores": scores}
 
@@ -134,25 +135,37 @@ def _number(text: str, name: str, otherwise: str = "") -> int:
         raise DomainError(message, fields={name: message}) from error
 
 
+def _contender_label(model: ModelVersion) -> str:
+    return _("%(name)s (%(count)s answers)") % {"name": model.name, "count": model.output_count}
+
+
 class TasksForm(forms.Form):
     """Tasks to be made of answers that are there."""
 
     models = forms.ModelMultipleChoiceField(
         queryset=ModelVersion.objects.none(),
-        label="Answers of these models",
+        label=_("Answers of these models"),
         widget=forms.CheckboxSelectMultiple,
-        error_messages={"required": "Choose the models whose answers are to be judged."},
+        error_messages={"required": _("Choose the models whose answers are to be judged.")},
     )
-    kind = forms.ChoiceField(choices=TaskKind.choices)
+    kind = forms.ChoiceField(choices=TaskKind.choices, label=_("Kind"))
     outputs_per_task = forms.IntegerField(
-        required=False, min_value=RANKED[0], max_value=RANKED[1], label="Answers a ranking", help_text="Rankings only."
+        required=False,
+        min_value=RANKED[0],
+        max_value=RANKED[1],
+        label=_("Answers a ranking"),
+        help_text=_("Rankings only."),
     )
-    limit = forms.IntegerField(min_value=1, max_value=AT_ONCE, initial=1000, label="Tasks at most")
+    limit = forms.IntegerField(min_value=1, max_value=AT_ONCE, initial=1000, label=_("Tasks at most"))
     judgments_wanted = forms.IntegerField(
-        min_value=1, max_value=WANTED_AT_MOST, label="Judgments a task", help_text="Each by another rater."
+        min_value=1, max_value=WANTED_AT_MOST, label=_("Judgments a task"), help_text=_("Each by another rater.")
     )
     priority = forms.IntegerField(
-        initial=0, min_value=-1_000_000, max_value=1_000_000, help_text="Higher is served first."
+        initial=0,
+        min_value=-1_000_000,
+        max_value=1_000_000,
+        label=_("Priority"),
+        help_text=_("Higher is served first."),
     )
 
     def __init__(self, *args, project: Project, **kwargs):
@@ -160,7 +173,7 @@ class TasksForm(forms.Form):
         self.project = project
         contenders = models_with_outputs(project).filter(output_count__gt=0)
         self.fields["models"].queryset = contenders
-        self.fields["models"].label_from_instance = lambda model: f"{model.name} ({model.output_count} answers)"
+        self.fields["models"].label_from_instance = _contender_label
         self.fields["kind"].initial = project.task_kind
         self.fields["judgments_wanted"].initial = project.judgments_per_task
 

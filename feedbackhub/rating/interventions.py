@@ -9,6 +9,7 @@ from datetime import datetime
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from feedbackhub.accounts.models import User
 from feedbackhub.core.errors import DomainError
@@ -48,7 +49,7 @@ def _void(judgments: QuerySet[Judgment], reason: str, *, by: User, project: Proj
     _raters_hold(judgments)
     standing = list(_full(judgments.in_force()))
     if not standing:
-        raise DomainError("Nothing that counts is there to be made void.", code="nothing", status=409)
+        raise DomainError(_("Nothing that counts is there to be made void."), code="nothing", status=409)
     intervention = Intervention.objects.create(
         project=project, reason=_reason(reason), count=len(standing), created_by=by, **about
     )
@@ -75,11 +76,15 @@ def lease_reassign(
     Raises DomainError: there is no such lease (409); the task is a check, the other may not rate here or had it (400).
     """
     if task.check_kind or (rater is None and given_to is None):
-        raise DomainError("Name who is to give the task up, or who is to get it; checks stay with their rater.")
+        raise DomainError(_("Name who is to give the task up, or who is to get it; checks stay with their rater."))
     held = Assignment.objects.select_for_update().filter(task=task, rater=rater)
     lease = held.filter(state=State.OPEN if rater is None else State.LEASED).order_by("ordinal").first()
     if lease is None:
-        whose = f"{rater} does not hold task {task.pk}." if rater else f"Task {task.pk} has no open place."
+        whose = (
+            _("%(rater)s does not hold task %(task)s.") % {"rater": rater, "task": task.pk}
+            if rater
+            else _("Task %(task)s has no open place.") % {"task": task.pk}
+        )
         raise DomainError(whose, code="conflict", status=409)
     given = {"reason": _reason(reason), "rater": rater, "task": task, "given_to": given_to, "count": 1}
     _hand(lease, given_to)
@@ -93,11 +98,14 @@ def _hand(lease: Assignment, to: User | None) -> None:
     rater_hold(to)
     same = {"task": lease.task_id, "rater": to}
     if not roles_of(to, lease.task.project) & RATE:
-        message = f"{to} does not rate in this project."
+        message = _("%(to)s does not rate in this project.") % {"to": to}
         raise DomainError(message, fields={"given_to": message})
     had = [model.objects.filter(**same).exists() for model in (Assignment, Judgment, Skip)]
     if any(had):
-        message = f"{to} has task {lease.task_id} already, or has judged or skipped it; nobody gets a task twice."
+        message = _("%(to)s has task %(task_id)s already, or has judged or skipped it; nobody gets a task twice.") % {
+            "to": to,
+            "task_id": lease.task_id,
+        }
         raise DomainError(message, fields={"given_to": message})
     now = timezone.now()
     lease.state, lease.rater, lease.leased_at, lease.lease_expires_at = State.LEASED, to, now, lease_end(now)
@@ -117,7 +125,7 @@ def intervention_undo(*, by: User, intervention: Intervention) -> int:
     """
     found = Intervention.objects.select_for_update(of=("self",)).select_related("project").get(pk=intervention.pk)
     if found.undone_at:
-        raise DomainError("This was undone already.", code="conflict", status=409)
+        raise DomainError(_("This was undone already."), code="conflict", status=409)
     restored = _lease_return(found) if found.kind == Kind.REASSIGN else _restore(found)
     found.undone_by, found.undone_at = by, timezone.now()
     found.save(update_fields=["undone_by", "undone_at"])
@@ -128,13 +136,16 @@ def _lease_return(intervention: Intervention) -> int:
     now_whose = {"rater": intervention.given_to, "state": State.LEASED if intervention.given_to else State.OPEN}
     lease = Assignment.objects.select_for_update().filter(task=intervention.task, **now_whose).first()
     if lease is None:
-        message = f"Task {intervention.task_id} has moved on; it cannot be given back."
+        message = _("Task %(task_id)s has moved on; it cannot be given back.") % {"task_id": intervention.task_id}
         raise DomainError(message, code="conflict", status=409)
     if intervention.rater is None:
         Assignment.objects.filter(pk=lease.pk).update(**NOBODYS)
         return 1
     if Assignment.objects.filter(task=intervention.task, rater=intervention.rater).exists():
-        message = f"{intervention.rater} has task {intervention.task_id} again already."
+        message = _("%(rater)s has task %(task_id)s again already.") % {
+            "rater": intervention.rater,
+            "task_id": intervention.task_id,
+        }
         raise DomainError(message, code="conflict", status=409)
     end = {"leased_at": timezone.now(), "lease_expires_at": lease_end(timezone.now())}
     Assignment.objects.filter(pk=lease.pk).update(state=State.LEASED, rater=intervention.rater, **end)
@@ -193,6 +204,6 @@ def _raters_hold(judgments: QuerySet[Judgment]) -> None:
 def _reason(reason: str) -> str:
     reason = reason.replace("\x00", "").strip()
     if not 0 < len(reason) <= REASON_AT_MOST:
-        message = f"Say why, in at most {REASON_AT_MOST} characters: it stands in the record."
+        message = _("Say why, in at most %(most)s characters: it stands in the record.") % {"most": REASON_AT_MOST}
         raise DomainError(message, fields={"reason": message})
     return reason

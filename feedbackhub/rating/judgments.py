@@ -6,6 +6,7 @@ from datetime import timedelta
 from django.db import connection, transaction
 from django.db.models import Q, UUIDField
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from feedbackhub.accounts.models import User
 from feedbackhub.catalog.generations import chat
@@ -186,12 +187,15 @@ def judgment_undo(*, rater: User, judgment: Judgment) -> Judgment:
     rater_hold(rater)
     judgment = Judgment.objects.select_related("project", "task__prompt").filter(pk=judgment.pk, rater=rater).first()
     if judgment is None or judgment.withdrawn:
-        raise NotFound("There is no such judgment of yours.")
+        raise NotFound(_("There is no such judgment of yours."))
     if hasattr(judgment, "superseded_by"):
         later = judgment.superseded_by
         if later.withdrawn:
             return later
-        message = f"Judgment {judgment.pk} was edited; undo {later.pk}, which took its place."
+        message = _("Judgment %(judgment)s was edited; undo %(later)s, which took its place.") % {
+            "judgment": judgment.pk,
+            "later": later.pk,
+        }
         raise DomainError(message, code="conflict", status=409)
     withdrawal = _withdrawal(judgment)
     if judgment.counted:

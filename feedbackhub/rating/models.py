@@ -11,9 +11,9 @@ from feedbackhub.projects.models import Project, RaterGroup, TaskKind
 class Check(models.TextChoices):
     """Why a task is there that is no work: its answer is known, or the rater has given it before."""
 
-    GOLD = "gold", "Gold item"
-    ATTENTION = "attention", "Attention check"
-    REPEAT = "repeat", "Asked again"
+    GOLD = "gold", _("Gold item")
+    ATTENTION = "attention", _("Attention check")
+    REPEAT = "repeat", _("Asked again")
 
 
 class Task(models.Model):
@@ -61,9 +61,9 @@ class Assignment(models.Model):
     """
 
     class State(models.TextChoices):
-        OPEN = "open", "Open"
-        LEASED = "leased", "Leased"
-        DONE = "done", "Done"
+        OPEN = "open", _("Open")
+        LEASED = "leased", _("Leased")
+        DONE = "done", _("Done")
 
     task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="assignments")
     ordinal = models.PositiveSmallIntegerField()
@@ -157,9 +157,9 @@ class Intervention(models.Model):
     """What an admin did to work that was under way or done, why, and whether it was taken back."""
 
     class Kind(models.TextChoices):
-        VOID = "void", "A rater's work made void"
-        REOPEN = "reopen", "Task opened again"
-        REASSIGN = "reassign", "Lease given to somebody else"
+        VOID = "void", _("A rater's work made void")
+        REOPEN = "reopen", _("Task opened again")
+        REASSIGN = "reassign", _("Lease given to somebody else")
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="interventions")
     kind = models.CharField(max_length=8, choices=Kind.choices)
@@ -202,32 +202,32 @@ class Judgment(models.Model):
     """
 
     class Source(models.TextChoices):
-        RATER = "rater", "Rater"
-        SIMULATED = "simulated", "Simulated rater"
-        VOTES = "votes", "Imported votes"
-        PREFERENCES = "preferences", "Imported preferences"
-        ADJUDICATION = "adjudication", "Adjudication"
+        RATER = "rater", _("Rater")
+        SIMULATED = "simulated", _("Simulated rater")
+        VOTES = "votes", _("Imported votes")
+        PREFERENCES = "preferences", _("Imported preferences")
+        ADJUDICATION = "adjudication", _("Adjudication")
 
     class Strength(models.TextChoices):
-        SLIGHT = "slight", "Slightly"
-        CLEAR = "clear", "Clearly"
+        SLIGHT = "slight", _("Slightly")
+        CLEAR = "clear", _("Clearly")
 
     class Flag(models.TextChoices):
         """What the pages offer; programs may send texts of their own."""
 
-        UNSAFE = "unsafe", "Unsafe"
-        OFF_TOPIC = "off_topic", "Off topic"
-        BROKEN = "broken", "Broken"
-        REVEALS_IDENTITY = "reveals_identity", "Reveals its identity"
+        UNSAFE = "unsafe", _("Unsafe")
+        OFF_TOPIC = "off_topic", _("Off topic")
+        BROKEN = "broken", _("Broken")
+        REVEALS_IDENTITY = "reveals_identity", _("Reveals its identity")
 
     class SpanReason(models.TextChoices):
         """What the pages offer for a marked span; a rater may say it in words of their own."""
 
-        FACTUAL_ERROR = "factual_error", "Factual error"
-        UNSAFE = "unsafe", "Unsafe"
-        UNCLEAR = "unclear", "Unclear"
-        OFF_TOPIC = "off_topic", "Off topic"
-        WELL_PUT = "well_put", "Well put"
+        FACTUAL_ERROR = "factual_error", _("Factual error")
+        UNSAFE = "unsafe", _("Unsafe")
+        UNCLEAR = "unclear", _("Unclear")
+        OFF_TOPIC = "off_topic", _("Off topic")
+        WELL_PUT = "well_put", _("Well put")
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="judgments")
     kind = models.CharField(max_length=12, choices=TaskKind.choices)

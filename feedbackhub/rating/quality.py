@@ -7,6 +7,7 @@ from statistics import median
 
 from django.db import transaction
 from django.db.models import Count, Q, QuerySet
+from django.utils.translation import gettext as _
 
 from feedbackhub.accounts.models import User
 from feedbackhub.core.errors import DomainError
@@ -168,7 +169,10 @@ def task_ask_again(*, task: Task) -> Task:
     """Let one more rater judge the task, before others: for a task that raters disagree on."""
     task = Task.objects.select_for_update(no_key=True).get(pk=task.pk)
     if task.judgments_wanted >= WANTED_AT_MOST:
-        raise DomainError(f"Task {task.pk} has {WANTED_AT_MOST} judgments already, the most that a task can want.")
+        raise DomainError(
+            _("Task %(task)s has %(most)s judgments already, the most that a task can want.")
+            % {"task": task.pk, "most": WANTED_AT_MOST}
+        )
     Assignment.objects.create(task=task, project_id=task.project_id, ordinal=task.judgments_wanted)
     task.judgments_wanted += 1
     task.save(update_fields=["judgments_wanted"])

@@ -68,13 +68,14 @@ def _raters(project: Project) -> list[User]:
 def ask_again(request: HttpRequest, pk: int) -> HttpResponse:
     task = Task.objects.filter(pk=pk, project=request.project).first()
     if task is None:
-        raise NotFound(f"There is no task {pk} in this project.")
+        raise NotFound(_("There is no task %(pk)s in this project.") % {"pk": pk})
     try:
         task = service.task_ask_again(task=task)
     except DomainError as error:
         messages.error(request, error.message)
     else:
-        messages.success(request, f"Task {pk} now wants {task.judgments_wanted} judgments; it comes before others.")
+        given = {"task": pk, "wanted": task.judgments_wanted}
+        messages.success(request, _("Task %(task)s now wants %(wanted)s judgments; it comes before others.") % given)
     return redirect("rating:quality", request.project.slug)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import combinations, islice
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from feedbackhub.catalog.content import said
 from feedbackhub.catalog.identity import looked_at
@@ -102,7 +103,7 @@ def tasks_preview(**wish) -> TasksCreated:
     names = ("kind", "limit", "outputs_per_task", "prompts", "judgments_wanted")
     checked = _wish(wish["project"], wish["models"], *(wish.get(name) for name in names))
     counts: Counter[str] = Counter()
-    for _ in _chosen(checked, counts):
+    for _made in _chosen(checked, counts):
         pass
     return TasksCreated(counts.pop("created", 0), dict(counts))
 
@@ -121,7 +122,7 @@ def _wish(project, models, kind, limit, outputs_per_task, prompts, judgments_wan
     if not 1 <= wanted <= WANTED_AT_MOST:
         _refuse("judgments_wanted", f"judgments_wanted {wanted} must be from 1 to {WANTED_AT_MOST}.")
     if kind == TaskKind.SCORES and not project.criteria:
-        _refuse("kind", "Scores need criteria, and this project has none; give it some first.")
+        _refuse("kind", _("Scores need criteria, and this project has none; give it some first."))
     _models_check(project, models, kind)
     size = _size(kind, len(models), outputs_per_task)
     groups = list(RaterGroup.objects.filter(project=project).order_by("pk"))
@@ -134,7 +135,11 @@ def _models_check(project: Project, models: Sequence[ModelVersion], kind: str) -
         _refuse("models", f'"{twice[0]}" is named twice; a model never meets itself.')
     least = {TaskKind.PAIRWISE: 2, TaskKind.RANKING: RANKED[0]}.get(kind, 1)
     if len(models) < least:
-        _refuse("models", f"A task of kind {kind} needs at least {least} models; {len(models)} given.")
+        _refuse(
+            "models",
+            _("A task of kind %(kind)s needs at least %(least)s models; %(count)s given.")
+            % {"kind": kind, "least": least, "count": len(models)},
+        )
     foreign = [model.name for model in models if model.project_id not in (None, project.pk)]
     if foreign:
         _refuse("models", f'"{foreign[0]}" belongs to another project.')
@@ -142,7 +147,9 @@ def _models_check(project: Project, models: Sequence[ModelVersion], kind: str) -
     silent = [model.name for model in models if not outputs.filter(model=model).exists()]
     if silent:
         names = ", ".join(f'"{name}"' for name in silent)
-        _refuse("models", f"{names}: no outputs in this project yet; generate or import some first.")
+        _refuse(
+            "models", _("%(names)s: no outputs in this project yet; generate or import some first.") % {"names": names}
+        )
 
 
 def _size(kind: str, models: int, asked: int | None) -> int:
@@ -155,7 +162,10 @@ def _size(kind: str, models: int, asked: int | None) -> int:
     if not RANKED[0] <= size <= RANKED[1]:
         _refuse("outputs_per_task", f"outputs_per_task {size} must be from {RANKED[0]} to {RANKED[1]} for a ranking.")
     if size > models:
-        _refuse("outputs_per_task", f"outputs_per_task {size} needs as many models; {models} given.")
+        _refuse(
+            "outputs_per_task",
+            _("outputs_per_task %(size)s needs as many models; %(models)s given.") % {"size": size, "models": models},
+        )
     return size
 
 
@@ -238,7 +248,7 @@ def _rankings(wish: Wish, answers: Answers, revealing: Revealing) -> Iterator[Ca
 def _singles(wish: Wish, answers: Answers, revealing: Revealing) -> Iterator[Candidate]:
     for prompt, of_models in answers.items():
         for model in wish.models:
-            for _ in range(revealing[prompt, model.pk]):
+            for _one in range(revealing[prompt, model.pk]):
                 yield prompt, "reveals_identity"
             if model.pk not in of_models and (prompt, model.pk) not in revealing:
                 yield prompt, "outputs_missing"

@@ -12,6 +12,9 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as lazy
+from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
@@ -38,10 +41,10 @@ TASKS_PAGE = 50
 NOTHING = "0"  # ?then=0: the script has the next task already
 _REASONS = dict(Judgment.SpanReason.choices)
 QUESTIONS = {
-    TaskKind.PAIRWISE: "Which answer is better?",
-    TaskKind.RANKING: "Put the answers in order, best first",
-    TaskKind.THUMBS: "Is this a good answer?",
-    TaskKind.SCORES: "Score the answer",
+    TaskKind.PAIRWISE: lazy("Which answer is better?"),
+    TaskKind.RANKING: lazy("Put the answers in order, best first"),
+    TaskKind.THUMBS: lazy("Is this a good answer?"),
+    TaskKind.SCORES: lazy("Score the answer"),
 }
 
 
@@ -98,10 +101,11 @@ def judge(request: HttpRequest, pk: int) -> HttpResponse:
     recorded = services.judgment_record(**given, and_next=and_next, after=after)
     judgment = recorded.judgment
     if judgment.supersedes_id and not request.htmx:
-        messages.success(request, "Changed. Only what you say now counts.")
+        messages.success(request, _("Changed. Only what you say now counts."))
         return redirect("rating:history", request.project.slug)
     undo = reverse("rating:undo", args=[request.project.slug, judgment.pk])
-    said = "Saved." if judgment.counted else "Kept as history: by the time it came, the task had all its judgments."
+    late = _("Kept as history: by the time it came, the task had all its judgments.")
+    said = _("Saved.") if judgment.counted else late
     done = {"judgment": judgment.pk, "counted": judgment.counted, "undo_url": undo}
     return _answer(request, recorded.next, done) if and_next else _next(request, done, said)
 
@@ -112,7 +116,7 @@ def judge(request: HttpRequest, pk: int) -> HttpResponse:
 @_refusals_said
 def skip(request: HttpRequest, pk: int) -> HttpResponse:
     services.task_skip(rater=request.user, task=_task(request, pk), reason=request.POST.get("comment", "")[:200])
-    return _next(request, {"skipped": pk}, "Skipped. It goes to somebody else.")
+    return _next(request, {"skipped": pk}, _("Skipped. It goes to somebody else."))
 
 
 @require_POST
@@ -124,19 +128,19 @@ def undo(request: HttpRequest, pk: int) -> HttpResponse:
         Judgment.objects.filter(pk=pk, project=request.project, rater=request.user).select_related("task").first()
     )
     if judgment is None:
-        raise NotFound(f"There is no judgment {pk} of yours.")
+        raise NotFound(_("There is no judgment %(pk)s of yours.") % {"pk": pk})
     services.judgment_undo(rater=request.user, judgment=judgment)
     lease = services.lease_held(rater=request.user, task=judgment.task)
     if request.htmx:
         return _answer(request, lease, {"undone": pk})
-    messages.success(request, "Taken back." + (" The task is yours again." if lease else ""))
+    messages.success(request, _("Taken back. The task is yours again.") if lease else _("Taken back."))
     return redirect("rating:next" if lease else "rating:history", request.project.slug)
 
 
 def _task(request: HttpRequest, pk: int) -> Task:
     task = selectors.task_by_id(pk)
     if task is None or task.project != request.project:
-        raise NotFound(f"There is no task {pk} in this project.")
+        raise NotFound(_("There is no task %(pk)s in this project.") % {"pk": pk})
     return task
 
 
@@ -247,7 +251,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
     mine = Judgment.objects.in_force().filter(project=request.project, rater=request.user, task__isnull=False)
     said = mine.select_related("task__prompt", "task__project").prefetch_related("items__output").filter(pk=pk).first()
     if said is None:
-        raise NotFound(f"There is no judgment {pk} of yours that counts and can be changed.")
+        raise NotFound(_("There is no judgment %(pk)s of yours that counts and can be changed.") % {"pk": pk})
     items = sorted(said.items.all(), key=lambda item: item.position)
     shown = _task_shown(said.task, [item.output for item in items])
     for answer, item in zip(shown["answers"], items, strict=True):
@@ -312,21 +316,22 @@ def _entry(judgment: Judgment) -> dict:
 
 def _verdict(judgment: Judgment, items: list) -> str:
     if judgment.kind == TaskKind.THUMBS:
-        return "Thumbs up" if items[0].thumbs > 0 else "Thumbs down"
+        return _("Thumbs up") if items[0].thumbs > 0 else _("Thumbs down")
     if judgment.kind == TaskKind.SCORES:
         marks = items[0].scores.items()
         return ", ".join(f"{key} {mark:g}" for key, mark in marks)
     if judgment.none_acceptable:
-        return "Both bad" if len(items) == 2 else "None acceptable"
+        return _("Both bad") if len(items) == 2 else _("None acceptable")
     tiers: dict[int, list[str]] = {}
     for item in items:
         tiers.setdefault(item.tier, []).append(item.letter)
     if judgment.kind == TaskKind.RANKING:
         return " > ".join(" = ".join(tiers[tier]) for tier in sorted(tiers))
     if len(tiers) == 1:
-        return "Tie"
+        return _("Tie")
     letter = tiers[min(tiers)][0]
-    return f"{letter} better, shown {'left' if letter == 'A' else 'right'}"
+    better = _("%(letter)s better, shown left") if letter == "A" else _("%(letter)s better, shown right")
+    return better % {"letter": letter}
 
 
 @login_required
@@ -340,7 +345,9 @@ def tasks(request: HttpRequest) -> HttpResponse:
             form.add_error(None, error.message)
         else:
             left_out = _reasons(made)
-            messages.success(request, f"{made.created} tasks made." + (f" Left out: {left_out}." if left_out else ""))
+            said = ngettext("%(count)s task made.", "%(count)s tasks made.", made.created) % {"count": made.created}
+            left_out = left_out and " " + _("Left out: %(left_out)s.") % {"left_out": left_out}
+            messages.success(request, said + left_out)
             return redirect("rating:tasks", request.project.slug)
     found = selectors.tasks_of(request.project).order_by("-pk")
     page = Paginator(found, TASKS_PAGE).get_page(request.GET.get("page"))
@@ -372,4 +379,5 @@ def tasks_preview(request: HttpRequest) -> HttpResponse:
 
 
 def _reasons(made: services.TasksCreated) -> str:
-    return ", ".join(f"{reason.replace('_', ' ')}: {count}" for reason, count in sorted(made.skipped.items()))
+    counts = sorted((reason.replace("_", " "), count) for reason, count in made.skipped.items())
+    return ", ".join(f"{_(reason)}: {count}" for reason, count in counts)

@@ -116,7 +116,7 @@ def task_act(request: HttpRequest, pk: int) -> HttpResponse:
     found = _task(request, pk)
     act = _ACTS.get(request.POST.get("act", ""))
     if act is None:
-        raise NotFound("There is nothing of that name to do.")
+        raise NotFound(_("There is nothing of that name to do."))
     try:
         messages.success(request, act(request, found))
     except DomainError as error:
@@ -150,7 +150,7 @@ _ACTS = {"reopen": _reopen, "reassign": _reassign, "gold": _gold}
 def _task(request: HttpRequest, pk: int) -> Task:
     found = Task.objects.select_related("project", "prompt").filter(pk=pk, project=request.project).first()
     if found is None:
-        raise NotFound(f"There is no task {pk} in this project.")
+        raise NotFound(_("There is no task %(pk)s in this project.") % {"pk": pk})
     return found
 
 
@@ -200,7 +200,7 @@ def checks_act(request: HttpRequest) -> HttpResponse:
         elif act == "agreed":
             _agreed(request)
         else:
-            raise NotFound("There is nothing of that name to do.")
+            raise NotFound(_("There is nothing of that name to do."))
     except DomainError as error:
         messages.error(request, error.message)
     return redirect("rating:checks", request.project.slug)

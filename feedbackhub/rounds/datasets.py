@@ -18,6 +18,8 @@ from itertools import chain, combinations
 
 from django.db import transaction
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as lazy
 
 from feedbackhub.accounts.models import User
 from feedbackhub.catalog.content import media_of, text_of
@@ -94,10 +96,12 @@ def dataset_freeze(
     excluded: Counter[str] = Counter()
     rows = list(_ROWS[kind](project, filters, excluded))
     if not rows:
-        reasons = ", ".join(f"{reason.replace('_', ' ')}: {n}" for reason, n in sorted(excluded.items()))
+        counts = sorted((reason.replace("_", " "), n) for reason, n in excluded.items())
+        reasons = ", ".join(f"{_(reason)}: {n}" for reason, n in counts)
         raise DomainError(
-            f"There is no usable row for a dataset of kind {kind}."
-            + (f" Left out — {reasons}." if reasons else f" {_NOTHING_THERE[kind]}"),
+            _("There is no usable row for a dataset of kind %(kind)s.") % {"kind": kind}
+            + " "
+            + (_("Left out — %(reasons)s.") % {"reasons": reasons} if reasons else str(_NOTHING_THERE[kind])),
             code="no_usable_rows",
             excluded=dict(excluded),
         )
@@ -130,10 +134,10 @@ def dataset_freeze(
 
 
 _NOTHING_THERE = {
-    PreferenceDataset.Kind.PREFERENCE: "Nothing has been compared yet: rate some pairs or import preferences.",
-    PreferenceDataset.Kind.UNPAIRED: "Nothing has had a thumb yet: rate some outputs with thumbs.",
-    PreferenceDataset.Kind.SFT: "There are no corrections and no prompts with references: import some.",
-    PreferenceDataset.Kind.PROMPTS: "There are no prompts: import some.",
+    PreferenceDataset.Kind.PREFERENCE: lazy("Nothing has been compared yet: rate some pairs or import preferences."),
+    PreferenceDataset.Kind.UNPAIRED: lazy("Nothing has had a thumb yet: rate some outputs with thumbs."),
+    PreferenceDataset.Kind.SFT: lazy("There are no corrections and no prompts with references: import some."),
+    PreferenceDataset.Kind.PROMPTS: lazy("There are no prompts: import some."),
 }
 
 

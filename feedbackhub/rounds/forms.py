@@ -2,6 +2,7 @@
 
 from django import forms
 from django.conf import settings as site
+from django.utils.translation import gettext_lazy as _
 
 from feedbackhub.catalog.models import ModelVersion
 from feedbackhub.catalog.selectors import models_of
@@ -18,23 +19,28 @@ FIRST = ("method", "epochs", "max_steps", "learning_rate", "beta", "loss", "batc
 class FreezeForm(forms.Form):
     kind = forms.ChoiceField(
         choices=PreferenceDataset.Kind.choices,
-        help_text="Pairs for DPO, thumbs for KTO, demonstrations for SFT, prompts for online methods.",
+        label=_("Kind"),
+        help_text=_("Pairs for DPO, thumbs for KTO, demonstrations for SFT, prompts for online methods."),
     )
     sources = forms.MultipleChoiceField(
         choices=Judgment.Source.choices,
         required=False,
         widget=forms.CheckboxSelectMultiple,
-        help_text="None ticked: all.",
+        label=_("Sources"),
+        help_text=_("None ticked: all."),
     )
     categories = forms.MultipleChoiceField(
-        required=False, widget=forms.CheckboxSelectMultiple, help_text="None ticked: all."
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        label=_("Categories"),
+        help_text=_("None ticked: all."),
     )
     min_margin = forms.FloatField(
         required=False,
         min_value=0,
         max_value=1,
-        label="Least margin",
-        help_text="Share of votes for the chosen answer minus for the rejected one; 1 takes only unanimous pairs.",
+        label=_("Least margin"),
+        help_text=_("Share of votes for the chosen answer minus for the rejected one; 1 takes only unanimous pairs."),
     )
 
     def __init__(self, *args, project: Project, **kwargs):
@@ -51,9 +57,9 @@ class FreezeForm(forms.Form):
 class RoundForm(forms.Form):
     """Recipe, base, dataset, and the recipe's own settings, as `training` publishes them."""
 
-    recipe = forms.ChoiceField()
-    base_model = forms.ModelChoiceField(queryset=ModelVersion.objects.none(), label="Base model")
-    dataset = forms.ModelChoiceField(queryset=PreferenceDataset.objects.none())
+    recipe = forms.ChoiceField(label=_("Recipe"))
+    base_model = forms.ModelChoiceField(queryset=ModelVersion.objects.none(), label=_("Base model"))
+    dataset = forms.ModelChoiceField(queryset=PreferenceDataset.objects.none(), label=_("Dataset"))
 
     def __init__(self, *args, project: Project, recipe: str, **kwargs):
         super().__init__(*args, **kwargs)
@@ -86,12 +92,16 @@ class RoundForm(forms.Form):
 
 def dataset_label(dataset: PreferenceDataset) -> str:
     counts = dataset.counts
-    return f"#{dataset.pk} · {counts['rows']} rows · {counts['judgments']} judgments · {dataset.content_hash[:8]}"
+    words = _("#%(number)s · %(rows)s rows · %(judgments)s judgments · %(hash)s")
+    given = {"rows": counts["rows"], "judgments": counts["judgments"], "hash": dataset.content_hash[:8]}
+    return words % {"number": dataset.pk, **given}
 
 
 def _field(name: str, rule: dict) -> forms.Field:
+    # A setting's name stays as it is in a run's files; its help is translated (bin/messages.py reads the schema).
     label = name.replace("_", " ").capitalize().replace("Lora", "LoRA")
-    common = {"label": label, "required": False, "initial": rule["default"], "help_text": rule["help"]}
+    explained = rule["help"]
+    common = {"label": label, "required": False, "initial": rule["default"], "help_text": _(explained)}
     if rule.get("choices"):
         return forms.ChoiceField(choices=[(choice, choice) for choice in rule["choices"]], **common)
     kind = rule["type"].split("|")[0].strip()

@@ -1,5 +1,6 @@
 from django.conf import settings as site
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from feedbackhub.catalog.models import Generation, ModelVersion, Prompt
 from feedbackhub.evaluation.models import Evaluation
@@ -12,10 +13,10 @@ class PreferenceDataset(models.Model):
     """Rows frozen from judgments at a moment: what was chosen, what was left out and why, and a content hash."""
 
     class Kind(models.TextChoices):
-        PREFERENCE = "preference", "Preference pairs"
-        UNPAIRED = "unpaired", "Thumbs (unpaired)"
-        SFT = "sft", "Demonstrations (SFT)"
-        PROMPTS = "prompts", "Prompts only"
+        PREFERENCE = "preference", _("Preference pairs")
+        UNPAIRED = "unpaired", _("Thumbs (unpaired)")
+        SFT = "sft", _("Demonstrations (SFT)")
+        PROMPTS = "prompts", _("Prompts only")
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="datasets")
     kind = models.CharField(max_length=12, choices=Kind.choices)
@@ -75,16 +76,16 @@ class FollowUp(models.Model):
     """What comes after a round, in this order: answers of child and parent, their evaluation, blind pairs."""
 
     class Step(models.TextChoices):
-        ANSWERS = "answers", "The new model's answers to held-out prompts"
-        PARENT = "parent", "Its parent's answers to the same prompts"
-        EVALUATION = "evaluation", "Automatic metrics"
-        PAIRS = "pairs", "Blind pairs for raters"
+        ANSWERS = "answers", _("The new model's answers to held-out prompts")
+        PARENT = "parent", _("Its parent's answers to the same prompts")
+        EVALUATION = "evaluation", _("Automatic metrics")
+        PAIRS = "pairs", _("Blind pairs for raters")
 
     class Status(models.TextChoices):
-        PENDING = "pending", "Waiting"
-        RUNNING = "running", "Running"
-        DONE = "done", "Done"
-        FAILED = "failed", "Failed"
+        PENDING = "pending", _("Waiting")
+        RUNNING = "running", _("Running")
+        DONE = "done", _("Done")
+        FAILED = "failed", _("Failed")
 
     UNFINISHED = (Status.PENDING, Status.RUNNING)
 

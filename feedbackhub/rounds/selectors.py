@@ -1,6 +1,7 @@
 from collections.abc import Iterable
 
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
 
 from feedbackhub.core.errors import NotFound
 from feedbackhub.projects.models import Project
@@ -26,21 +27,25 @@ def datasets_of(project: Project) -> QuerySet[PreferenceDataset]:
 def dataset_get(*, project: Project, pk: int) -> PreferenceDataset:
     found = PreferenceDataset.objects.filter(project=project, pk=pk).select_related("project").first()
     if found is None:
-        raise NotFound(f'There is no dataset {pk} in "{project.slug}".')
+        raise NotFound(_('There is no dataset %(pk)s in "%(project)s".') % {"pk": pk, "project": project.slug})
     return found
 
 
 def round_get(*, project: Project, number: int) -> Round:
     found = rounds_of(project).select_related("project", "created_by").filter(number=number).first()
     if found is None:
-        raise NotFound(f'There is no round {number} in "{project.slug}".')
+        raise NotFound(
+            _('There is no round %(number)s in "%(project)s".') % {"number": number, "project": project.slug}
+        )
     return found
 
 
 def row_get(*, dataset: PreferenceDataset, position: int) -> PreferenceRow:
     found = dataset.rows.filter(position=position).select_related("prompt").first()
     if found is None:
-        raise NotFound(f"Dataset {dataset.pk} has no row {position}.")
+        raise NotFound(
+            _("Dataset %(dataset)s has no row %(position)s.") % {"dataset": dataset.pk, "position": position}
+        )
     return found
 
 

@@ -6,6 +6,7 @@ from itertools import islice
 from django.conf import settings as site
 from django.db import IntegrityError, transaction
 from django.db.models import Max
+from django.utils.translation import gettext as _
 
 from feedbackhub.accounts.models import User
 from feedbackhub.catalog.models import ModelVersion, Prompt, Split
@@ -71,10 +72,9 @@ def _base_check(project: Project, base: ModelVersion) -> None:
     if base.project_id not in (None, project.pk):
         message = f'model "{base.name}" belongs to another project.'
     elif base.role != ModelVersion.Purpose.POLICY or not base.generates:
-        message = (
-            f'model "{base.name}" ({base.get_kind_display()}) has no weights here that could be tuned; '
-            "choose a local model or a hub id."
-        )
+        message = _(
+            'model "%(base)s" (%(kind)s) has no weights here that could be tuned; choose a local model or a hub id.'
+        ) % {"base": base.name, "kind": base.get_kind_display()}
     else:
         return
     raise DomainError(message, fields={"base_model": message})
@@ -85,9 +85,16 @@ def _dataset_check(project: Project, recipe: str, dataset: PreferenceDataset) ->
     if dataset.project_id != project.pk:
         message = f"dataset {dataset.pk} belongs to another project."
     elif dataset.kind != wanted:
-        message = f"recipe {recipe} learns from a dataset of kind {wanted}; dataset {dataset.pk} is {dataset.kind}."
+        message = _("recipe %(recipe)s learns from a dataset of kind %(wanted)s; dataset %(dataset)s is %(kind)s.") % {
+            "recipe": recipe,
+            "wanted": wanted,
+            "dataset": dataset.pk,
+            "kind": dataset.kind,
+        }
     elif not dataset.counts.get("train"):
-        message = f"dataset {dataset.pk} has no row in the train split: there is nothing to learn from."
+        message = _("dataset %(dataset)s has no row in the train split: there is nothing to learn from.") % {
+            "dataset": dataset.pk
+        }
     else:
         return
     raise DomainError(message, fields={"dataset": message})
@@ -138,7 +145,8 @@ def round_launch(*, tuning_round: Round) -> None:
     """Queue a draft. Raises DomainError when it was launched before."""
     if tuning_round.run.state != RunState.DRAFT:
         raise DomainError(
-            f"Round {tuning_round.number} is {tuning_round.run.state}, not a draft; resume it if it was stopped.",
+            _("Round %(number)s is %(state)s, not a draft; resume it if it was stopped.")
+            % {"number": tuning_round.number, "state": _(tuning_round.run.state)},
             code="conflict",
             status=409,
         )
@@ -154,7 +162,8 @@ def round_resume(*, tuning_round: Round) -> None:
     """Queue a stopped or failed round again; it goes on from its last checkpoint."""
     if tuning_round.run.state not in (RunState.STOPPED, RunState.FAILED):
         raise DomainError(
-            f"Round {tuning_round.number} is {tuning_round.run.state}; only a stopped or failed round can be resumed.",
+            _("Round %(number)s is %(state)s; only a stopped or failed round can be resumed.")
+            % {"number": tuning_round.number, "state": _(tuning_round.run.state)},
             code="conflict",
             status=409,
         )

@@ -3,6 +3,7 @@ from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from feedbackhub.catalog.models import ModelVersion
@@ -36,7 +37,7 @@ def dataset_list(request: HttpRequest) -> HttpResponse:
         except DomainError as error:
             form.add_error(None, error.message)
         else:
-            messages.success(request, f"Frozen: {dataset.counts['rows']} rows.")
+            messages.success(request, _("Frozen: %(rows)s rows.") % {"rows": dataset.counts["rows"]})
             return redirect("rounds:dataset", request.project.slug, dataset.pk)
     datasets = Paginator(selectors.datasets_of(request.project), 50).get_page(request.GET.get("page"))
     return render(request, "rounds/datasets.html", {"form": form, "datasets": datasets})
@@ -55,7 +56,7 @@ def dataset(request: HttpRequest, pk: int) -> HttpResponse:
             "rows": rows,
             "formats": formats_of(found.kind),
             "rounds": found.rounds.all(),
-            "excluded": [(reason.replace("_", " "), n) for reason, n in sorted(found.excluded.items())],
+            "excluded": [(_(reason.replace("_", " ")), n) for reason, n in sorted(found.excluded.items())],
         },
     )
 
@@ -77,9 +78,9 @@ def _row_shown(data: dict) -> dict:
     """A row's conversation, and its answers with their names."""
     if "messages" in data:
         *prompt, answer = data["messages"]
-        return {"prompt": prompt, "answers": [{"name": "Demonstration", "text": answer["content"], "class": ""}]}
-    names = {"chosen": ("Chosen", "is-chosen"), "rejected": ("Rejected", "is-rejected")}
-    names["completion"] = ("Thumbs up", "is-chosen") if data.get("label") else ("Thumbs down", "is-rejected")
+        return {"prompt": prompt, "answers": [{"name": _("Demonstration"), "text": answer["content"], "class": ""}]}
+    names = {"chosen": (_("Chosen"), "is-chosen"), "rejected": (_("Rejected"), "is-rejected")}
+    names["completion"] = (_("Thumbs up"), "is-chosen") if data.get("label") else (_("Thumbs down"), "is-rejected")
     answers = [
         {"name": name, "text": data[key][0]["content"], "class": look}
         for key, (name, look) in names.items()
@@ -203,7 +204,8 @@ def scoring_new(request: HttpRequest, number: int) -> HttpResponse:
     except DomainError as error:
         messages.error(request, error.message)
     else:
-        messages.success(request, f"{tuning_round.model.name} looks at {len(scoring.tasks)} open pairs.")
+        given = {"model": tuning_round.model.name, "count": len(scoring.tasks)}
+        messages.success(request, _("%(model)s looks at %(count)s open pairs.") % given)
     return redirect("rounds:round", request.project.slug, number)
 
 

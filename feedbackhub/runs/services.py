@@ -11,6 +11,7 @@ import redis
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from rq.exceptions import NoSuchJobError
 from rq.job import Job, JobStatus
 
@@ -69,10 +70,10 @@ def run_queue(*, run: Run) -> None:
     )
     run.refresh_from_db()
     if not asked:
-        then = "there is nothing to resume" if run.state == RunState.COMPLETED else "stop it first, or wait for its end"
-        raise DomainError(
-            f"This run is {run.get_state_display().lower()} already: {then}.", code="conflict", status=409
-        )
+        ended = _("This run is %(state)s already: there is nothing to resume.")
+        active = _("This run is %(state)s already: stop it first, or wait for its end.")
+        words = ended if run.state == RunState.COMPLETED else active
+        raise DomainError(words % {"state": run.get_state_display().lower()}, code="conflict", status=409)
     enqueue(run.queue, run.job, run.pk, job_id=job_id)
     run_publish(run)
 
@@ -93,7 +94,8 @@ def run_stop(*, run: Run) -> None:
         # The room that wanted the result hears of this end as of every other.
         enqueue(run.queue, run.job, run.pk, job_id=job_id)
     elif run.state != RunState.STOPPING:
-        message = f"This run is {run.get_state_display().lower()}; only a waiting or running one can be stopped."
+        words = _("This run is %(state)s; only a waiting or running one can be stopped.")
+        message = words % {"state": run.get_state_display().lower()}
         raise DomainError(message, code="conflict", status=409)
     run_publish(run)
 

@@ -1,4 +1,5 @@
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from feedbackhub.projects.models import Project
 
@@ -20,18 +21,18 @@ class TracedRun(models.Model):
 
 
 class DeliveryState(models.TextChoices):
-    PENDING = "pending", "Waiting"
-    DELIVERED = "delivered", "Delivered"
-    FAILED = "failed", "Given up"
+    PENDING = "pending", _("Waiting")
+    DELIVERED = "delivered", _("Delivered")
+    FAILED = "failed", _("Given up")
 
 
 class Delivery(models.Model):
     """One row of the outbox: one call that LangSmith is to receive, written in the vote's own transaction."""
 
     class Operation(models.TextChoices):
-        RUN_CREATE = "run_create", "Create run"
-        FEEDBACK_CREATE = "feedback_create", "Create feedback"
-        FEEDBACK_UPDATE = "feedback_update", "Update feedback"
+        RUN_CREATE = "run_create", _("Create run")
+        FEEDBACK_CREATE = "feedback_create", _("Create feedback")
+        FEEDBACK_UPDATE = "feedback_update", _("Update feedback")
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="deliveries")
     operation = models.CharField(max_length=20, choices=Operation.choices)

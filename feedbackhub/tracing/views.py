@@ -4,6 +4,7 @@ from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 
 from feedbackhub.projects.access import ADMINISTER
@@ -42,5 +43,6 @@ def ledger(request: HttpRequest) -> HttpResponse:
 @project_page(ADMINISTER)
 def retry(request: HttpRequest) -> HttpResponse:
     count = services.deliveries_retry(project=request.project)
-    messages.success(request, f"{count} deliveries will be tried again.")
+    said = ngettext("%(count)s delivery will be tried again.", "%(count)s deliveries will be tried again.", count)
+    messages.success(request, said % {"count": count})
     return redirect("tracing:ledger", request.project.slug)

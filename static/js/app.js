@@ -1,4 +1,5 @@
 // What every page needs: toasts, the key overlay, menus, tables that scroll, charts where there are any.
+import { gettext, interpolate } from "./i18n.js";
 import { keyName, keysEnabled, listKeys, setKeysEnabled, bindKey } from "./keys.js";
 import { toast, toastFrom } from "./toast.js";
 
@@ -16,14 +17,14 @@ function showToasts(root) {
 
 // --- Requests that fail are said, never swallowed -----------------------------------------------------------------
 document.body.addEventListener("htmx:sendError", () => {
-  toast("The server cannot be reached. Nothing was saved; try again.", { level: "error" });
+  toast(gettext("The server cannot be reached. Nothing was saved; try again."), { level: "error" });
 });
 document.body.addEventListener("htmx:responseError", ({ detail: { xhr } }) => {
   const words = {
-    400: "That was refused.",
-    403: "You may not do that, or your session has ended. Reload the page.",
-    404: "That is not there any more.",
-    409: "Somebody was faster. Reload the page to see how things stand.",
+    400: gettext("That was refused."),
+    403: gettext("You may not do that, or your session has ended. Reload the page."),
+    404: gettext("That is not there any more."),
+    409: gettext("Somebody was faster. Reload the page to see how things stand."),
   };
   let said = null;
   try {
@@ -31,7 +32,8 @@ document.body.addEventListener("htmx:responseError", ({ detail: { xhr } }) => {
   } catch {
     // not JSON: the status has to do
   }
-  toast(said ?? words[xhr.status] ?? `The server failed (${xhr.status}). Try again in a moment.`, { level: "error" });
+  const failed = interpolate(gettext("The server failed (%(status)s). Try again in a moment."), { status: xhr.status });
+  toast(said ?? words[xhr.status] ?? failed, { level: "error" });
 });
 
 // --- The overlay of keys ----------------------------------------------------------------------------------------
@@ -42,10 +44,13 @@ function makeOverlay() {
   dialog.className = "dialog";
   dialog.setAttribute("aria-labelledby", "keys-title");
   dialog.innerHTML = `
-    <div class="dialog-head"><h2 id="keys-title">Keys on this page</h2>
-      <form method="dialog"><button class="btn btn-quiet btn-small">Close <kbd>Esc</kbd></button></form></div>
+    <div class="dialog-head"><h2 id="keys-title"></h2>
+      <form method="dialog"><button class="btn btn-quiet btn-small"><span></span> <kbd>Esc</kbd></button></form></div>
     <div class="dialog-body"><dl class="keys-list"></dl>
-      <label class="choice"><input type="checkbox"> Single keys act (never while you type)</label></div>`;
+      <label class="choice"><input type="checkbox"> <span></span></label></div>`;
+  dialog.querySelector("h2").textContent = gettext("Keys on this page");
+  dialog.querySelector("button span").textContent = gettext("Close");
+  dialog.querySelector(".choice span").textContent = gettext("Single keys act (never while you type)");
   const enabled = dialog.querySelector("input");
   enabled.addEventListener("change", () => setKeysEnabled(enabled.checked));
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
@@ -70,7 +75,7 @@ export function openKeys() {
   if (!overlay.open) overlay.showModal();
 }
 
-bindKey("?", openKeys, "Show the keys");
+bindKey("?", openKeys, gettext("Show the keys"));
 
 // --- Menus: a <details> closes on Escape and on a click elsewhere ----------------------------------------------------
 document.addEventListener("click", (event) => {

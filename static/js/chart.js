@@ -1,4 +1,5 @@
 // Charts: ECharts in the page's own colours, with a table twin, CSV and PNG. Markup: includes/chart.html.
+import { gettext, interpolate } from "./i18n.js";
 import { heightOf, OPTIONS } from "./chart_options.js";
 import { csvOf, tableElement, tableOf } from "./chart_tables.js";
 
@@ -71,7 +72,7 @@ class Chart {
     this.kind = kind;
     this.data = data;
     this.canvas = element.querySelector(".chart-canvas") ?? element;
-    this.title = element.querySelector("figcaption > :first-child")?.textContent.trim() ?? "Chart";
+    this.title = element.querySelector("figcaption > :first-child")?.textContent.trim() ?? gettext("Chart");
     this.addTools();
     this.resized = new ResizeObserver(() => this.draw());
     this.resized.observe(this.canvas);
@@ -121,7 +122,7 @@ class Chart {
     const tools = this.element.querySelector(".chart-tools");
     if (!tools) return;
     const file = this.title.toLowerCase().replace(/[^\p{L}\p{N}]+/gu, "-");
-    this.toggle = toolButton("Table", () => this.showTable(this.canvas.hidden === false));
+    this.toggle = toolButton(gettext("Table"), () => this.showTable(this.canvas.hidden === false));
     this.toggle.setAttribute("aria-pressed", "false");
     tools.prepend(this.toggle);
     if (![...tools.children].some((tool) => tool.textContent.trim() === "CSV")) {
@@ -148,7 +149,7 @@ class Chart {
     const own = this.element.querySelector("[data-twin]");
     if (!own) {
       this.twin?.remove();
-      this.twin = tableElement(tableOf(this.kind, this.data), `${this.title}, as a table`);
+      this.twin = tableElement(tableOf(this.kind, this.data), interpolate(gettext("%(title)s, as a table"), { title: this.title }));
       this.twin.dataset.made = "";
       this.element.append(this.twin);
     } else this.twin = own;

@@ -1,11 +1,14 @@
 // From our data to an ECharts option, one function a kind of chart. Pure: data, colours and width in, option out.
 
-const grouped = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
+import { gettext, interpolate, language, ngettext } from "./i18n.js";
+
+const grouped = new Intl.NumberFormat(language, { maximumFractionDigits: 1 });
+const precise = new Intl.NumberFormat(language, { maximumSignificantDigits: 4, useGrouping: false });
 
 /** A number for people: one decimal where it is large, four significant digits where it is small. */
 export function say(value) {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
-  return Number.isInteger(value) || Math.abs(value) >= 100 ? grouped.format(value) : String(Number(value.toPrecision(4)));
+  return Number.isInteger(value) || Math.abs(value) >= 100 ? grouped.format(value) : precise.format(value);
 }
 
 export const percent = (share) => (share === null || share === undefined ? "–" : `${Math.round(share * 100)} %`);
@@ -79,7 +82,12 @@ function legend(look, names) {
   };
 }
 
-const interval = (lower, upper) => (lower === null || lower === undefined ? "" : `\n95 %: ${say(lower)} to ${say(upper)}`);
+function interval(lower, upper) {
+  if (lower === null || lower === undefined) return "";
+  return `\n${interpolate(gettext("95 %: %(lower)s to %(upper)s"), { lower: say(lower), upper: say(upper) })}`;
+}
+
+const votesSaid = (n) => interpolate(ngettext("%(n)s vote", "%(n)s votes", n), { n: say(n) });
 
 /** An interval as a line with two caps. at: where on the category axis, in pixels; across: true when it lies. */
 function whisker(from, to, at, across, style) {
@@ -110,11 +118,11 @@ export function whiskers(data, look) {
       ...shared(look).tooltip,
       formatter: ({ dataIndex }) => {
         const { name, rating, lower, upper, votes } = rows[dataIndex];
-        return `${name}\n${say(rating)}${interval(lower, upper)}${votes === undefined ? "" : `\n${say(votes)} votes`}`;
+        return `${name}\n${say(rating)}${interval(lower, upper)}${votes === undefined ? "" : `\n${votesSaid(votes)}`}`;
       },
     },
     xAxis: {
-      ...valueAxis(look, data.x ?? "Rating"),
+      ...valueAxis(look, data.x ?? gettext("Rating")),
       boundaryGap: ["4%", "4%"],
     },
     yAxis: { ...categoryAxis(look, rows.map(({ name }) => name), labels), inverse: true },
@@ -156,12 +164,12 @@ export function lines(data, look) {
       trigger: "axis",
       axisPointer: { lineStyle: { color: look.axis } },
       formatter: (points) =>
-        [`${data.x ?? "step"} ${say(points[0].value[0])}`]
+        [`${data.x ?? gettext("step")} ${say(points[0].value[0])}`]
           .concat(points.map(({ seriesName, value }) => `${seriesName}: ${say(value[1])}`))
           .join("\n"),
     },
     xAxis: {
-      ...valueAxis(look, data.x ?? "step"),
+      ...valueAxis(look, data.x ?? gettext("step")),
       scale: false,
       min: "dataMin",
       max: "dataMax",
@@ -252,9 +260,10 @@ export function heatmap(data, look) {
       formatter: ({ value: [j, i] }) => {
         if (i === j) return names[i];
         const met = votes?.[i]?.[j];
-        if (values[i][j] === null) return `${names[i]} and ${names[j]}\nhave not met`;
-        const of = met === undefined ? "" : ` of ${say(met)} votes`;
-        return `${names[i]}\nagainst ${names[j]}\n${percent(values[i][j])}${of}`;
+        if (values[i][j] === null) return `${names[i]} · ${names[j]}\n${gettext("have not met")}`;
+        const share = percent(values[i][j]);
+        const won = met === undefined ? share : interpolate(gettext("%(share)s of %(votes)s"), { share, votes: votesSaid(met) });
+        return `${names[i]}\n${interpolate(gettext("against %(name)s"), { name: names[j] })}\n${won}`;
       },
     },
     xAxis: {

@@ -1,4 +1,5 @@
 // A chart's twin: the same figures as a table and as CSV.
+import { gettext, language } from "./i18n.js";
 import { measured, percent, seriesOf } from "./chart_options.js";
 
 const plain = (value) => ({ text: value ?? "–", value: value ?? "" });
@@ -17,13 +18,13 @@ function sayColumn(cells) {
   const numbers = cells.map(({ value }) => value).filter((value) => value !== "");
   const largest = Math.max(...numbers.map(Math.abs));
   const decimals = numbers.every(Number.isInteger) ? 0 : Math.min(4, Math.max(1, 3 - Math.floor(Math.log10(largest || 1))));
-  const format = new Intl.NumberFormat("en", { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
+  const format = new Intl.NumberFormat(language, { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
   for (const cell of cells) cell.text = cell.value === "" ? "–" : format.format(cell.value);
 }
 
 const TABLES = {
   whiskers: ({ rows }) => [
-    ["Model", "Rating", "Lower", "Upper", "Votes"],
+    [gettext("Model"), gettext("Rating"), gettext("Lower"), gettext("Upper"), gettext("Votes")],
     rows.map((row) => [plain(row.name), ...["rating", "lower", "upper", "votes"].map((key) => figure(row[key]))]),
   ],
   lines: (data) => {
@@ -36,12 +37,12 @@ const TABLES = {
       }
     });
     return [
-      [data.x ?? "step", ...series.map(({ name }) => name)],
+      [data.x ?? gettext("step"), ...series.map(({ name }) => name)],
       [...at].sort(([a], [b]) => a - b).map(([x, values]) => [figure(x), ...values.map(figure)]),
     ];
   },
   bars: ({ groups, series }) => [
-    ["", "", "Value", "Lower", "Upper", "n"],
+    ["", "", gettext("Value"), gettext("Lower"), gettext("Upper"), "n"],
     groups.flatMap((group, index) =>
       series.map(({ name, values }) => {
         const { value, lower, upper, n } = measured(values[index]);
@@ -50,7 +51,7 @@ const TABLES = {
     ),
   ],
   heatmap: ({ names, values, votes }) => [
-    ["Model", "Against", "Won", "Votes"],
+    [gettext("Model"), gettext("Against"), gettext("Won"), gettext("Votes")],
     names.flatMap((row, i) =>
       names.flatMap((column, j) =>
         i === j || values[i][j] === null ? [] : [[plain(row), plain(column), share(values[i][j]), figure(votes?.[i]?.[j])]],

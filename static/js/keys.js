@@ -1,9 +1,11 @@
 // Single-key shortcuts. Markup: <button data-key="a" data-key-label="A is better">; scripts: bindKey(). They can be
 // switched off in the overlay that `?` opens (WCAG 2.1.4) and never fire while one types or with a modifier held.
 
+import { gettext } from "./i18n.js";
+
 const STORAGE = "feedbackhub-keys";
 const TYPED_INTO = /^(?:text|search|email|url|tel|password|number|date|time|datetime-local|month|week)$/;
-const NAMES = { " ": "Space", ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓", Escape: "Esc" };
+const NAMES = { " ": gettext("Space"), Enter: gettext("Enter"), ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓", Escape: gettext("Esc") };
 const bound = new Map();
 
 /** How a key is printed: "a" → "A", "ArrowLeft" → "←". */

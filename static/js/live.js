@@ -1,14 +1,16 @@
 // A WebSocket that comes back: waits 0.5 s, then twice as long each time, to 15 s, with some chance in it, and shows its state.
 
+import { gettext } from "./i18n.js";
+
 const FIRST_MS = 500;
 const LONGEST_MS = 15000;
 const REFUSED = 4403; // core/live.py: this connection may not watch; asking again would not help
 const WORDS = {
-  connecting: "Connecting…",
-  open: "Live",
-  waiting: "Reconnecting…",
-  refused: "Not allowed to watch",
-  closed: "Not live",
+  connecting: gettext("Connecting…"),
+  open: gettext("Live"),
+  waiting: gettext("Reconnecting…"),
+  refused: gettext("Not allowed to watch"),
+  closed: gettext("Not live"),
 };
 
 /**

@@ -1,4 +1,5 @@
 // Pictures and videos seen large: a click on one, or V on the rating page; ← and → go from one answer's to the next.
+import { gettext } from "./i18n.js";
 
 const SHOWN = "[data-media]";
 let viewer = null;
@@ -12,13 +13,15 @@ function makeViewer() {
   dialog.innerHTML = `
     <div class="dialog-head"><h2 id="media-title" aria-live="polite"></h2>
       <div class="row">
-        <button type="button" class="btn btn-quiet btn-small" data-step="-1" data-key="ArrowLeft">Previous <kbd>←</kbd></button>
-        <button type="button" class="btn btn-quiet btn-small" data-step="1" data-key="ArrowRight">Next <kbd>→</kbd></button>
-        <button type="button" class="btn btn-quiet btn-small" data-play data-key="p">Play <kbd>P</kbd></button>
-        <form method="dialog"><button class="btn btn-quiet btn-small" data-key="v">Close <kbd>Esc</kbd></button></form>
+        <button type="button" class="btn btn-quiet btn-small" data-step="-1" data-key="ArrowLeft"><span data-word="previous"></span> <kbd>←</kbd></button>
+        <button type="button" class="btn btn-quiet btn-small" data-step="1" data-key="ArrowRight"><span data-word="next"></span> <kbd>→</kbd></button>
+        <button type="button" class="btn btn-quiet btn-small" data-play data-key="p"><span data-word="play"></span> <kbd>P</kbd></button>
+        <form method="dialog"><button class="btn btn-quiet btn-small" data-key="v"><span data-word="close"></span> <kbd>Esc</kbd></button></form>
       </div></div>
     <div class="media-stage"></div>
     <p class="media-caption" hidden></p>`;
+  const words = { previous: gettext("Previous"), next: gettext("Next"), play: gettext("Play"), close: gettext("Close") };
+  for (const place of dialog.querySelectorAll("[data-word]")) place.textContent = words[place.dataset.word];
   dialog.addEventListener("click", ({ target }) => {
     const step = target.closest("[data-step]")?.dataset.step;
     if (step) show(at + Number(step));

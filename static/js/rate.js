@@ -1,6 +1,7 @@
 // The rating page: the verdict leaves by the outbox while the next task, fetched ahead, is there at once.
 import "./media.js";
 import { startMarks } from "./rate_marks.js";
+import { gettext, interpolate } from "./i18n.js";
 import { Outbox, Unreached, post, refusal } from "./rate_outbox.js";
 import { startRanking } from "./rate_ranking.js";
 import { readAgain, readTask } from "./rate_reading.js";
@@ -168,12 +169,14 @@ const outbox = new Outbox(place.dataset.rater, {
   },
   onState({ waiting, reason }) {
     const words = {
-      offline: `Offline · ${waiting} waiting, will be sent`,
-      failing: `The server is failing · ${waiting} waiting, will be sent`,
-      "signed-out": `Signed out · ${waiting} waiting. `,
+      offline: gettext("Offline · %(waiting)s waiting, will be sent"),
+      failing: gettext("The server is failing · %(waiting)s waiting, will be sent"),
+      "signed-out": gettext("Signed out · %(waiting)s waiting. "),
     };
     state.dataset.level = reason ? "bad" : "";
-    state.textContent = reason ? words[reason] : waiting ? "Saving…" : made.length ? "Saved" : "";
+    state.textContent = reason
+      ? interpolate(words[reason], { waiting })
+      : waiting ? gettext("Saving…") : made.length ? gettext("Saved") : "";
     if (reason === "signed-out") state.append(signInLink());
   },
 });
@@ -183,7 +186,7 @@ const taskOf = (url) => /\/(\d+)\/(?:skip\/)?$/.exec(new URL(url, location).path
 
 function signInLink() {
   const link = document.createElement("a");
-  Object.assign(link, { href: place.dataset.signIn, target: "_blank", textContent: "Sign in" });
+  Object.assign(link, { href: place.dataset.signIn, target: "_blank", textContent: gettext("Sign in") });
   return link;
 }
 
@@ -192,12 +195,12 @@ let closeToast = () => {};
 function tell(entry, done) {
   closeToast();
   if (done.skipped) {
-    closeToast = toast("Skipped. It goes to somebody else.", { timeout: 3000 });
+    closeToast = toast(gettext("Skipped. It goes to somebody else."), { timeout: 3000 });
   } else if (!done.counted) {
-    closeToast = toast("Kept as history: by the time it came, the task had all its judgments.", { level: "warning" });
+    closeToast = toast(gettext("Kept as history: by the time it came, the task had all its judgments."), { level: "warning" });
   } else if (!entry.undone) {
-    const action = { label: "Undo", key: "u", run: undoLast };
-    closeToast = toast("Saved", { level: "success", action, timeout: 4000 });
+    const action = { label: gettext("Undo"), key: "u", run: undoLast };
+    closeToast = toast(gettext("Saved"), { level: "success", action, timeout: 4000 });
   }
 }
 
@@ -260,7 +263,7 @@ function undoLast() {
     undoButton.disabled = !made.length;
   } else {
     record.entry.undone = true; // it may have arrived: first hear of it, then take it back
-    toast("It is being sent; it will be taken back as soon as the server has it.");
+    toast(gettext("It is being sent; it will be taken back as soon as the server has it."));
   }
 }
 
@@ -272,12 +275,12 @@ async function undo(record) {
     undoButton.disabled = !made.length;
     count(done);
     closeToast();
-    closeToast = toast("Taken back.", { timeout: 3000 });
+    closeToast = toast(gettext("Taken back."), { timeout: 3000 });
     const node = nodeOf(html);
     if (isTask(node)) putBack(node);
   } catch (error) {
     if (!(error instanceof Unreached)) throw error;
-    toast("The server cannot be reached; the judgment stands. Try again.", { level: "error" });
+    toast(gettext("The server cannot be reached; the judgment stands. Try again."), { level: "error" });
   }
 }
 

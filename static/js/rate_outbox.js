@@ -1,6 +1,8 @@
 // Judgments on their way to the server, one after the other, each kept (in this browser) until the server has answered.
 // What was tried once is tried again with the same key until there is an answer: the server makes one judgment of it.
 
+import { gettext, interpolate } from "./i18n.js";
+
 const PAUSES_MS = [300, 1000, 2000, 4000, 8000, 15000];
 
 // --- Kept in the browser: IndexedDB, table "unsent" {id, rater, url, body} ----------------------------------------------
@@ -73,7 +75,7 @@ export function refusal(html, status) {
   try {
     return JSON.parse(html).detail;
   } catch {
-    return `The server refused it (${status}).`;
+    return interpolate(gettext("The server refused it (%(status)s)."), { status });
   }
 }
 

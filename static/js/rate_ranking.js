@@ -1,4 +1,5 @@
 // A ranking: an ordered list moved by keys, buttons and drag. The selects in it say each answer's place to the form.
+import { gettext, interpolate } from "./i18n.js";
 
 /** Make the list inside `task` movable. Returns a function that takes the document's keys back. */
 export function startRanking(task) {
@@ -25,8 +26,11 @@ export function startRanking(task) {
   }
 
   function say(item) {
-    const tied = item.classList.contains("is-tied") ? ", tied with the one above" : "";
-    said.textContent = `${nameOf(item)} is at place ${items().indexOf(item) + 1} of ${list.children.length}${tied}.`;
+    const words = item.classList.contains("is-tied")
+      ? gettext("%(answer)s is at place %(place)s of %(places)s, tied with the one above.")
+      : gettext("%(answer)s is at place %(place)s of %(places)s.");
+    const place = items().indexOf(item) + 1;
+    said.textContent = interpolate(words, { answer: nameOf(item), place, places: list.children.length });
   }
 
   function move(item, steps) {

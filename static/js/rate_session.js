@@ -1,4 +1,5 @@
 // How long one has been rating, and a word when a break is due. A pause of ten minutes begins a new session.
+import { gettext, interpolate } from "./i18n.js";
 import { toast } from "./toast.js";
 
 const STORAGE = "feedbackhub-session";
@@ -35,7 +36,8 @@ function show() {
   const due = Math.floor((Date.now() - session.began) / BREAK_MS);
   if (due > session.reminded) {
     session.reminded = due;
-    toast(`You have rated for ${minutes} minutes. A short break keeps judgments good.`, { timeout: 20_000 });
+    const words = gettext("You have rated for %(minutes)s minutes. A short break keeps judgments good.");
+    toast(interpolate(words, { minutes }), { timeout: 20_000 });
   }
 }
 

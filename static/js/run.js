@@ -1,5 +1,6 @@
 // A run's page while it runs: progress, curves, answers and log follow the pushes (docs/runs.md, "Pushes").
 // While the socket is away the section is asked for anew every few seconds; with the state changes the whole page.
+import { gettext, interpolate } from "./i18n.js";
 import { connect } from "./live.js";
 import { chartOf } from "./chart.js";
 
@@ -59,9 +60,10 @@ function apply({ events = [], run }) {
 
 function showProgress(run) {
   part("progress").value = run.progress;
-  part("phase").textContent = run.phase;
-  part("step").textContent = run.max_steps ? `step ${run.step} of ${run.max_steps}` : "";
-  part("eta").textContent = run.eta_seconds === null ? "" : `, ${duration(run.eta_seconds)} left`;
+  part("phase").textContent = run.phase && gettext(run.phase);
+  part("step").textContent = run.max_steps ? interpolate(gettext("step %(step)s of %(steps)s"), { step: run.step, steps: run.max_steps }) : "";
+  const left = run.eta_seconds === null ? null : { time: duration(run.eta_seconds) };
+  part("eta").textContent = left ? `, ${interpolate(gettext("%(time)s left"), left)}` : "";
 }
 
 /** As the filter `duration` in runs/templatetags/runs.py. */

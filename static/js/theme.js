@@ -2,6 +2,8 @@
 (() => {
   const KEY = "feedbackhub-theme";
   const root = document.documentElement;
+  // The catalogue is there by the time that the page is; before, there is no label to fill.
+  const gettext = (text) => globalThis.django?.gettext?.(text) ?? text;
   const system = window.matchMedia("(prefers-color-scheme: dark)");
   const stored = () => {
     try {
@@ -14,7 +16,7 @@
   function apply(theme) {
     if (theme === "light" || theme === "dark") root.dataset.theme = theme;
     else delete root.dataset.theme;
-    const words = { light: "Theme: light", dark: "Theme: dark" }[theme] ?? "Theme: as the system has it";
+    const words = { light: gettext("Theme: light"), dark: gettext("Theme: dark") }[theme] ?? gettext("Theme: as the system has it");
     for (const label of document.querySelectorAll("[data-theme-label]")) label.textContent = words;
     for (const button of document.querySelectorAll("[data-theme-toggle]")) button.title = words;
     document.dispatchEvent(new CustomEvent("themechange", { detail: { theme: theme ?? "system" } }));

@@ -1,4 +1,5 @@
 // Short words about what has just happened, with room for one action (Undo).
+import { gettext } from "./i18n.js";
 import { bindKey, keyName } from "./keys.js";
 
 const SHOWN_MS = 6000;
@@ -69,7 +70,8 @@ export function toast(message, { level = "info", action = null, timeout = null }
     element.append(press);
   }
   const dismiss = button("btn btn-quiet btn-small btn-icon", icon("M6 6l12 12M18 6 6 18"));
-  dismiss.setAttribute("aria-label", "Dismiss");
+  dismiss.dataset.dismiss = "";
+  dismiss.setAttribute("aria-label", gettext("Dismiss"));
   dismiss.addEventListener("click", close);
   element.append(dismiss);
 
@@ -80,7 +82,7 @@ export function toast(message, { level = "info", action = null, timeout = null }
   for (const pause of ["pointerenter", "focusin"]) element.addEventListener(pause, () => clearTimeout(timer));
   for (const resume of ["pointerleave", "focusout"]) element.addEventListener(resume, wait);
   region.append(element);
-  while (region.children.length > AT_MOST) region.firstElementChild.querySelector("[aria-label=Dismiss]").click();
+  while (region.children.length > AT_MOST) region.firstElementChild.querySelector("[data-dismiss]").click();
   wait();
   return close;
 }
@@ -92,7 +94,7 @@ export function toastFrom(detail) {
   toast(said.message ?? said.value ?? "", {
     level: said.level,
     action: url && {
-      label: said.undo_label ?? "Undo",
+      label: said.undo_label ?? gettext("Undo"),
       key: "u",
       run: () => window.htmx.ajax("POST", url, { target: said.undo_target ?? "body", swap: said.undo_swap ?? "none" }),
     },

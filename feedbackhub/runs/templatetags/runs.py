@@ -1,6 +1,8 @@
 """What the fragments in templates/runs/ need: durations in words, curves as charts."""
 
 from django import template
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from .. import selectors
 from ..models import ACTIVE, Run
@@ -9,29 +11,38 @@ register = template.Library()
 
 # Metric → its title, and what it is in a recipe ("" for every other).
 TITLES = {
-    "loss": ("Loss", {"": "What the training lowers; the validation curve is on rows that it does not learn from."}),
+    "loss": (
+        _("Loss"),
+        {"": _("What the training lowers; the validation curve is on rows that it does not learn from.")},
+    ),
     "accuracy": (
-        "Accuracy",
+        _("Accuracy"),
         {
-            "sft": "Share of the answers' tokens that the model finds likeliest.",
-            "kto": "Share of answers that became likelier if good, less likely if bad.",
-            "": "Share of pairs in which the chosen answer has the higher reward.",
+            "sft": _("Share of the answers' tokens that the model finds likeliest."),
+            "kto": _("Share of answers that became likelier if good, less likely if bad."),
+            "": _("Share of pairs in which the chosen answer has the higher reward."),
         },
     ),
     "margin": (
-        "Reward margin",
+        _("Reward margin"),
         {
-            "kto": "Mean reward of good answers and of bad ones with its sign turned.",
-            "": "Reward of the chosen answer minus that of the rejected one.",
+            "kto": _("Mean reward of good answers and of bad ones with its sign turned."),
+            "": _("Reward of the chosen answer minus that of the rejected one."),
         },
     ),
-    "kl": ("KL to the parent", {"": "Estimated on answers to other prompts; at least 0."}),
-    "chosen_reward": ("Reward of chosen answers", {"": "How much likelier than before the training, times beta."}),
-    "rejected_reward": ("Reward of rejected answers", {"": "How much likelier than before the training, times beta."}),
-    "learning_rate": ("Learning rate", {"": ""}),
-    "grad_norm": ("Gradient norm", {"": "Before it is scaled down to its limit."}),
-    "tokens_per_second": ("Tokens per second", {"": ""}),
-    "memory_bytes": ("Memory in bytes", {"": "Held by the training process."}),
+    "kl": (_("KL to the parent"), {"": _("Estimated on answers to other prompts; at least 0.")}),
+    "chosen_reward": (
+        _("Reward of chosen answers"),
+        {"": _("How much likelier than before the training, times beta.")},
+    ),
+    "rejected_reward": (
+        _("Reward of rejected answers"),
+        {"": _("How much likelier than before the training, times beta.")},
+    ),
+    "learning_rate": (_("Learning rate"), {"": ""}),
+    "grad_norm": (_("Gradient norm"), {"": _("Before it is scaled down to its limit.")}),
+    "tokens_per_second": (_("Tokens per second"), {"": ""}),
+    "memory_bytes": (_("Memory in bytes"), {"": _("Held by the training process.")}),
 }
 FIRST = ("loss", "accuracy", "margin")
 SPLITS = ("train", "validation")
@@ -85,5 +96,5 @@ def _curve(name: str, series: dict, recipe: str) -> dict:
         "title": title,
         "lead": leads.get(recipe, leads[""]),
         "first": name in FIRST,
-        "data": {"x": "step", "series": lines},
+        "data": {"x": gettext("step"), "series": lines},
     }

@@ -1,0 +1,1 @@
+"""How dates are written, a module a language; templates name a format (`|date:"SHORT_DATE_FORMAT"`)."""
