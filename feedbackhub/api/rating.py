@@ -9,7 +9,7 @@ from feedbackhub.projects.access import ADMINISTER, OWN_WORK, RATE, READ_REPORTS
 from feedbackhub.projects.models import Role, TaskKind
 from feedbackhub.rating import selectors, services
 from feedbackhub.rating.models import Judgment, Task
-from feedbackhub.rating.shown import output_media_shown, text_shown
+from feedbackhub.rating.shown import output_media_shown, spans_shown, text_shown
 
 from .base import Endpoint, Strict, body_of, number_of, page
 from .catalog import messages_shown
@@ -86,7 +86,7 @@ def judgment_shown(judgment: Judgment) -> dict:
             for item in judgment.items.all()
         ],
         "flags": judgment.flags,
-        "spans": judgment.spans,
+        "spans": spans_shown(judgment.spans, judgment.project),
         "comment": judgment.comment,
         "received_at": judgment.received_at,
     }

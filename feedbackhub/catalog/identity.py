@@ -60,6 +60,42 @@ def masked_as(correction: str, original: str, model_name: str = "") -> str:
     return re.sub(rf"(?<!\w)(?:{words})(?!\w)", MARK, correction)
 
 
+def stored_span(start: int, end: int, original: str, model_name: str = "") -> tuple[int, int]:
+    """Where the characters start to end of the masked text stand in the original; a mark is its whole name."""
+    return _moved(start, end, [(at, at + len(MARK), name) for at, name in _marks(original, model_name)])
+
+
+def shown_span(start: int, end: int, original: str, model_name: str = "") -> tuple[int, int]:
+    """Where the characters start to end of the original stand in the masked text; a name is its whole mark."""
+    names = [(*name, (at, at + len(MARK))) for at, name in _marks(original, model_name)]
+    return _moved(start, end, names)
+
+
+def _marks(original: str, model_name: str) -> list[tuple[int, tuple[int, int]]]:
+    """(where a mark begins in the masked text, the name's span in the original) of each."""
+    found, shift = [], 0
+    for start, end in hidden(original, model_name):
+        found.append((start + shift, (start, end)))
+        shift += len(MARK) - (end - start)
+    return found
+
+
+def _moved(start: int, end: int, pieces: list[tuple[int, int, tuple[int, int]]]) -> tuple[int, int]:
+    """A span of one text in another that differs in `pieces`: (start, end, its span there), in order."""
+
+    def place(at: int, is_end: bool) -> int:
+        shift = 0
+        for low, high, there in pieces:
+            if at <= low:
+                break
+            if at < high:
+                return there[1] if is_end else there[0]
+            shift = there[1] - high
+        return at + shift
+
+    return place(start, False), place(end, True)
+
+
 def _revealing(text: str, model_name: str) -> Iterator[tuple[int, int]]:
     if own := _own_name(model_name):
         for found in own.finditer(text):

@@ -10,6 +10,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
 from feedbackhub.catalog.content import text_of
+from feedbackhub.catalog.media import media_shown
 from feedbackhub.core.errors import DomainError, NotFound
 from feedbackhub.core.markdown import markdown
 from feedbackhub.projects.access import ADMINISTER
@@ -19,6 +20,7 @@ from feedbackhub.projects.pages import project_page
 from . import adjudication as service
 from .models import Judgment, Task
 from .quality_report import report
+from .shown import output_media_shown, text_shown
 
 LETTERS = "ABCDEFGHIJ"
 SETTLED_SHOWN = 10
@@ -75,9 +77,22 @@ def _task(project: Project, pk: int) -> Task:
 def _shown(found: service.Dispute) -> dict:
     task = found.task
     letters = {output.pk: letter for output, letter in zip(found.outputs, LETTERS)}
-    turns = [{"role": turn["role"], "html": markdown(text_of(turn["content"]))} for turn in task.prompt.messages]
+    turns = [
+        {
+            "role": turn["role"],
+            "html": markdown(text_of(turn["content"])),
+            "media": media_shown(turn["content"], task.project),
+        }
+        for turn in task.prompt.messages
+    ]
     answers = [
-        {"id": output.pk, "letter": letters[output.pk], "html": markdown(output.text)} for output in found.outputs
+        {
+            "id": output.pk,
+            "letter": letters[output.pk],
+            "html": markdown(text_shown(output, task.project)),
+            "media": output_media_shown(output, task.project),
+        }
+        for output in found.outputs
     ]
     said = [
         {

@@ -20,7 +20,7 @@ from feedbackhub.tracing.services import feedback_enqueue, feedback_withdraw
 from .leases import OUTPUTS, SERVING, Lease, State, lease_end, rater_hold, task_next_of_held
 from .models import Assignment, Judgment, JudgmentItem, Serving, Task
 from .payload import Asked, Said, judgment_read, payload_digest
-from .shown import correction_meant, text_shown
+from .shown import correction_meant, spans_meant, text_shown
 from .tally import Counts, counts_apply
 
 
@@ -90,7 +90,7 @@ def _store(rater: User, task: Task, said: Said, digest: str) -> tuple[Judgment, 
         none_acceptable=said.none_acceptable,
         strength=said.strength,
         flags=said.flags,
-        spans=said.spans,
+        spans=spans_meant(said.spans, task.project),
         comment=said.comment,
         duration_ms=said.duration_ms,
         guidelines_version=task.project.guidelines_version,

@@ -1,6 +1,8 @@
 """What raters see of an output: its text, with names hidden where the project wants that, its pictures and videos."""
 
-from feedbackhub.catalog.identity import masked, masked_as, unmasked
+from collections.abc import Callable
+
+from feedbackhub.catalog.identity import masked, masked_as, shown_span, stored_span, unmasked
 from feedbackhub.catalog.media import media_shown
 from feedbackhub.catalog.models import Output
 from feedbackhub.projects.models import IdentityLeaks, Project
@@ -28,6 +30,31 @@ def correction_meant(correction: str, output: Output, project: Project) -> str:
     if not _is_masked(output, project):
         return correction
     return unmasked(correction, output.text, _author(output))
+
+
+def spans_meant(spans: list[dict], project: Project) -> list[dict]:
+    """Spans of the texts that a rater saw, as spans of the texts that are stored."""
+    return _spans(spans, project, lambda output, span: stored_span(*span, output.text, _author(output)), stored=True)
+
+
+def spans_shown(spans: list[dict], project: Project) -> list[dict]:
+    """Stored spans, as spans of the texts that a rater sees."""
+    return _spans(spans, project, lambda output, span: shown_span(*span, output.text, _author(output)), stored=False)
+
+
+def _spans(spans: list[dict], project: Project, move: Callable, *, stored: bool) -> list[dict]:
+    if not spans or project.identity_leaks != IdentityLeaks.MASK:
+        return spans
+    outputs = Output.objects.select_related("model").in_bulk({span["output"] for span in spans})
+    moved = []
+    for span in spans:
+        output = outputs.get(span["output"])
+        if output is not None and _is_masked(output, project):
+            start, end = move(output, (span["start"], span["end"]))
+            text = output.text if stored else text_shown(output, project)
+            span = {**span, "start": start, "end": end, "text": text[start:end]}
+        moved.append(span)
+    return moved
 
 
 def _is_masked(output: Output, project: Project) -> bool:

@@ -1,9 +1,10 @@
 """Marked spans: passages of an output, each with the reason why a rater marked it.
 
 A span is `{output, start, end, text, reason}`. `start` and `end` count characters (Unicode code points, neither bytes
-nor UTF-16 units) of the output's text as it is stored and as the API gives it, Markdown and all, from 0; `end` is the
-first that is not marked. `text` is what stands there, `output.text[start:end]`; where it is left out it is filled in.
-`reason` is one of `Judgment.SpanReason` or a short text of the rater's own.
+nor UTF-16 units) of the output's text as the API gives it to the rater, Markdown and all, from 0; `end` is the first
+that is not marked. `text` is what stands there, `text[start:end]`; where it is left out it is filled in. `reason` is
+one of `Judgment.SpanReason` or a short text of the rater's own. Where the text hides names, the span is stored as that
+of the text as it was written (shown.py).
 """
 
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ _QUOTED_AT_MOST = 40
 
 
 def spans_read(given: object, texts: Mapping[int, str]) -> list[dict[str, Any]]:
-    """Checked spans, in the order of the text, each once. texts: {id of an output that was shown: its stored text}.
+    """Checked spans, in the order of the text, each once. texts: {id of an output that was shown: its text as shown}.
 
     Raises ValueError with words that say which span is wrong, and how.
     """

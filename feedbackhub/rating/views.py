@@ -28,7 +28,7 @@ from feedbackhub.projects.pages import project_page
 from . import selectors, services
 from .forms import TasksForm, payload_of
 from .models import Assignment, Judgment, Task
-from .shown import correction_shown, output_media_shown, text_shown
+from .shown import correction_shown, output_media_shown, spans_shown, text_shown
 
 LETTERS = "ABCDEFGHIJ"
 CORRECT_KEYS = "qw"  # one answer or two: a key each
@@ -260,7 +260,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
             answer["place"] = above["place"] if answer["is_tied"] else place
     guidelines = markdown(request.project.guidelines) if request.project.guidelines.strip() else ""
     context = {**shown, "said": said, "verdict": _entry(said)["verdict"], "guidelines": guidelines}
-    context["spans"] = json.dumps(said.spans)
+    context["spans"] = json.dumps(spans_shown(said.spans, request.project))
     return render(request, "rating/edit.html", context)
 
 
@@ -289,6 +289,7 @@ def history(request: HttpRequest) -> HttpResponse:
 def _entry(judgment: Judgment) -> dict:
     """A judgment in words: the answers by the letter they had, best first. It names no model."""
     items = sorted(judgment.items.all(), key=lambda item: item.position)
+    spans = spans_shown(judgment.spans, judgment.project)
     for item in items:
         item.letter = LETTERS[item.position]
         item.html = markdown(text_shown(item.output, judgment.project)) if item.output else ""
@@ -296,7 +297,7 @@ def _entry(judgment: Judgment) -> dict:
         item.media = output_media_shown(item.output, judgment.project) if item.output else []
         item.spans = [
             {**span, "reason": _REASONS.get(span["reason"], span["reason"])}
-            for span in judgment.spans
+            for span in spans
             if span["output"] == item.output_id
         ]
     return {

@@ -3,7 +3,7 @@
 import pytest
 
 from feedbackhub.catalog.content import text_parts
-from feedbackhub.catalog.identity import masked, reveals_identity, sweep, unmasked
+from feedbackhub.catalog.identity import masked, reveals_identity, shown_span, stored_span, sweep, unmasked
 from feedbackhub.catalog.models import Output
 from feedbackhub.catalog.services import model_get_or_create_imported, prompt_get_or_create
 
@@ -110,6 +110,20 @@ def test_a_correction_of_masked_text_has_its_names_again():
     assert unmasked("Roses, says [name hidden], are red.", original) == "Roses, says Claude, are red."
     assert unmasked("[name hidden] [name hidden] [name hidden]", original) == "Claude Anthropic Anthropic"
     assert unmasked("Roses are red.", original) == "Roses are red."
+
+
+@pytest.mark.parametrize(
+    ("shown", "stored"),
+    [("I am", "I am"), ("[name hidden], made", "Claude, made"), ("hidden], made by [na", "Claude, made by Anthropic")]
+    + [("Roses", "Roses"), ("[name hidden]", "Claude"), (". Roses", ". Roses"), ("by [name", "by Anthropic")],
+)
+def test_a_span_of_masked_text_and_the_same_of_the_original(shown, stored):
+    original = "I am Claude, made by Anthropic. Roses are blue."
+    start = masked(original).index(shown)
+    span = stored_span(start, start + len(shown), original)
+    assert original[slice(*span)] == stored
+    again = masked(original)[slice(*shown_span(*span, original))]
+    assert shown in again
 
 
 @pytest.mark.django_db

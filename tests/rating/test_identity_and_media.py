@@ -64,10 +64,15 @@ class TestIdentity:
             "ranking": [[output["id"] for output in task["outputs"]]],
             "duration_ms": 5,
             "correction": {str(leak.pk): hidden.replace("Light", "Blue light")},
+            "spans": [{"output": leak.pk, "start": 5, "end": 27, "text": hidden[5:27], "reason": "false"}],
         }
         assert api_of(bob).post(f"/api/v1/tasks/{task['id']}/judgments/", judgment, format="json").status_code == 201
         item = JudgmentItem.objects.get(output=leak)
         assert item.correction == LEAK.replace("Light", "Blue light"), "the mark was to be learned from"
+        (span,) = item.judgment.spans
+        assert (span["text"], LEAK[span["start"] : span["end"]]) == ("Claude, made by", "Claude, made by")
+        (again,) = api_of(bob).get("/api/v1/projects/kitchen/judgments/").json()["results"][0]["spans"]
+        assert (again["text"], again["start"], again["end"]) == ("[name hidden], made by", 5, 27)
         history = client_of(bob).get("/p/kitchen/rate/history/").content.decode()
         assert "Anthropic" not in history
         assert hidden in history
