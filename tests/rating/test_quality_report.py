@@ -16,6 +16,12 @@ from feedbackhub.rating.quality_signals import proposals, signals
 pytestmark = pytest.mark.django_db
 
 
+@pytest.fixture(autouse=True)
+def busy_machine_or_not(monkeypatch):
+    """No report is slow unless a test says so."""
+    monkeypatch.setattr(quality_report, "QUICK", float("inf"))
+
+
 @pytest.fixture
 def crowd(project, tasks, alice, bob, carol):
     """crowd({bob: verdicts}, seconds={bob: 0.5}): raters' verdicts on the same tasks, put straight into the tables.
