@@ -129,7 +129,8 @@ tabs.addEventListener("message", ({ data }) => (data.judged ? leave(data.judged)
 function arrive(node) {
   const there = [current, ...upcoming].some((other) => other.dataset.task === node?.dataset.task);
   if (judged.has(node?.dataset.task)) return; // it was asked for before it was judged
-  if (node && !isTask(node) && current.dataset.sent === ELSEWHERE) return void show(node); // nothing is left
+  // Nothing is left; but while something is unsent, the server may still count on it.
+  if (node && !isTask(node) && current.dataset.sent === ELSEWHERE && !outbox.entries.length) return void show(node);
   if (!node || !isTask(node) || there) return;
   if (current.dataset.sent) show(node);
   else {
