@@ -3,8 +3,8 @@
 A span is `{output, start, end, text, reason}`. `start` and `end` count characters (Unicode code points, neither bytes
 nor UTF-16 units) of the output's text as the API gives it to the rater, Markdown and all, from 0; `end` is the first
 that is not marked. `text` is what stands there, `text[start:end]`; where it is left out it is filled in. `reason` is
-one of `Judgment.SpanReason` or a short text of the rater's own. Where the text hides names, the span is stored as that of
-the text as it was written (shown.py).
+one of `Judgment.SpanReason` or a short text of the rater's own. Where the text hides names, the span is stored as that
+of the text as it was written (shown.py).
 """
 
 from collections.abc import Mapping
