@@ -1,5 +1,6 @@
 """Who and what the benchmarks need: a superuser, raters, tasks, judgments, as many as wished."""
 
+import os
 import uuid
 
 from django.core.management.color import no_style
@@ -64,13 +65,14 @@ def judgments_make(project, rater, *, judgments: int) -> None:
 
     The tasks are those of tasks_make, that is, their ids follow each other.
     """
-    from feedbackhub.api.rating import lease_shown
     from feedbackhub.rating.models import Assignment, JudgmentItem, Serving, Task
     from feedbackhub.rating.services import judgment_record, task_next
     from feedbackhub.tracing.models import Delivery
 
     lease = task_next(project=project, rater=rater)
-    judgment = judgment_record(rater=rater, task=lease.task, payload=vote(lease_shown(lease))).judgment
+    judgment = judgment_record(
+        rater=rater, task=lease.task, payload=vote({"outputs": [{"id": output.pk} for output in lease.outputs]})
+    ).judgment
     first, second = Task.objects.filter(project=project).order_by("pk").values_list("pk", flat=True)[:2]
     assert lease.task.pk == first
     task_of, judgment_of = f"{second} - 1 + n", f"{judgment.pk} + n"
@@ -118,6 +120,7 @@ def tidy() -> None:
         cursor.execute("VACUUM ANALYZE" if connection.vendor == "postgresql" else "ANALYZE")
         if connection.vendor == "sqlite":
             cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    os.sync()  # else the first commits wait until the load is on the disk
 
 
 def _uuid() -> str:

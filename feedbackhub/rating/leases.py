@@ -12,7 +12,7 @@ from secrets import SystemRandom
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -20,10 +20,11 @@ from feedbackhub.accounts.models import User
 from feedbackhub.catalog.models import Output
 from feedbackhub.core.compiled import Compiled, Given, insert
 from feedbackhub.core.errors import DomainError
-from feedbackhub.projects.models import Membership, Project, Role, TaskKind
+from feedbackhub.projects.models import Project, TaskKind
 
 from .checks import check_drawn, check_lease
-from .models import Assignment, Judgment, Serving, Skip, Task, TaskOutput
+from .line import take, tasks_left
+from .models import Assignment, Serving, Skip, Task, TaskOutput
 
 State = Assignment.State
 NOBODYS = {"state": State.OPEN, "rater": None, "leased_at": None, "lease_expires_at": None}
@@ -81,10 +82,12 @@ def task_next_of_held(*, project: Project, rater: User, after: int | None = None
     elif len(held) < settings.LEASES_HELD_AT_MOST and not is_closed(project, now):
         if (check := _check(project, rater, now)) is not None:
             return _lease_of(*check)
-        assignment = _take(project, rater, now)
+        assignment = take(project, rater, now=now, until=lease_end(now))
         # Expired leases come after what is open, unless the sweeper has opened them before.
         if assignment is None and leases_reclaim(project=project, now=now):
-            assignment = _take(project, rater, now)
+            assignment = take(project, rater, now=now, until=lease_end(now))
+        if assignment is not None:
+            return _lease_of(assignment, is_new=True)
     return _lease_of(assignment) if assignment else None
 
 
@@ -96,7 +99,7 @@ def is_closed(project: Project, now: datetime) -> bool:
 def _check(project: Project, rater: User, now: datetime) -> tuple[Assignment, list[int]] | None:
     """A check instead of work, where one is drawn and work is left."""
     kind = check_drawn(project)
-    if not kind or not open_for(project, rater).exists():
+    if not kind or tasks_left(project, rater) == (0, False):
         return None
     return check_lease(project=project, rater=rater, kind=kind, now=now, until=lease_end(now))
 
@@ -134,11 +137,13 @@ def _renew(assignment: Assignment, now: datetime) -> None:
         assignment.save(update_fields=["lease_expires_at"])
 
 
-def _lease_of(assignment: Assignment, shown: list[int] | None = None) -> Lease:
+def _lease_of(assignment: Assignment, shown: list[int] | None = None, *, is_new: bool = False) -> Lease:
     task = TASK.first(task=assignment.task_id)
     outputs = {output.pk: output for output in OUTPUTS(task=task.pk)}
-    if shown is None:
+    if is_new:
         shown = serve(assignment, list(outputs))
+    elif shown is None:
+        shown = SERVING.first(task=task.pk, rater=assignment.rater_id).shown
     return Lease(assignment, task, [outputs[pk] for pk in shown])
 
 
@@ -163,127 +168,6 @@ def serve(assignment: Assignment, outputs: list[int]) -> list[int]:
     if insert([serving], or_ignore=True):
         return shown
     return SERVING.first(task=assignment.task_id, rater=assignment.rater_id).shown
-
-
-# --- Leasing ------------------------------------------------------------------------------------------------------
-
-
-def _take(project: Project, rater: User, now: datetime) -> Assignment | None:
-    """Lease the first open assignment in line for this rater: more urgent ones, what comes after their latest, any.
-
-    A task that wants several judgments stays open behind a rater who judged it. Whoever has judged many would walk past
-    all of them each time; so the search goes on where it ended.
-    """
-    given = {"project": project.pk, "rater": rater.pk}
-    if latest := LATEST.first(**given):
-        given["task"], given["priority"], group = latest
-    else:
-        group = group_of(project, rater)
-    lines = ("more urgent", "after the latest", "anywhere") if latest else ("anywhere",)
-    whose = ("everyone",) if group is None else ("group", "everyone")
-    given["group"] = group
-    return next(filter(None, (_take_first(LINES[who, line], given, now) for who in whose for line in lines)), None)
-
-
-def _take_first(line: Compiled, given: dict[str, int], now: datetime) -> Assignment | None:
-    """Lease the first of a line in one statement. What others are just leasing is passed by; SQLite has one writer."""
-    lease = {"state": State.LEASED, "rater_id": given["rater"], "leased_at": now, "lease_expires_at": lease_end(now)}
-    fields = [Assignment._meta.get_field(name) for name in ("state", "rater", "leased_at", "lease_expires_at")]
-    values = [field.get_db_prep_save(value, connection) for field, value in zip(fields, lease.values())]
-    names = [field.attname for field in Assignment._meta.concrete_fields]
-    first, parameters = line.sql(**given)
-    # The state in the condition is the last word, should a database not have kept others away.
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"UPDATE rating_assignment SET {', '.join(f'{name} = %s' for name in lease)} "
-            f"WHERE state = 'open' AND id = ({first}) RETURNING {', '.join(names)}",
-            [*values, *parameters],
-        )
-        row = cursor.fetchone()
-    if row is None:
-        return None
-    assignment = Assignment.from_db(connection.alias, names, row)
-    for name, value in lease.items():
-        setattr(assignment, name, value)
-    return assignment
-
-
-class ExistsEach(Exists):
-    """EXISTS, asked of each row in its turn.
-
-    Of a plain one PostgreSQL makes a join with all that a rater has judged, and walks through it for one row (100,000
-    judgments: 30 ms). What has an OFFSET it leaves as it is.
-    """
-
-    template = "EXISTS(%(subquery)s OFFSET 0)"
-
-
-def group_of(project: Project, rater: User) -> int | None:
-    """The id of the rater's group in the project."""
-    return _groups(project, rater).values_list("group_id", flat=True).first()
-
-
-def _groups(project: Project | OuterRef, rater: User | OuterRef) -> QuerySet[Membership]:
-    return Membership.objects.filter(project=project, user=rater, group__isnull=False).order_by("pk")
-
-
-def open_for(project: Project, rater: User) -> QuerySet[Assignment]:
-    """What this rater may still be given, in no order: everyone's, and their group's."""
-    return open_to(project, rater).filter(Q(group=None) | Q(group=group_of(project, rater))).order_by()
-
-
-def open_to(project: Project | Given, rater: User | Given) -> QuerySet[Assignment]:
-    """Open assignments, of all groups, of tasks that this rater neither has, judged nor skipped, in their order.
-
-    A rater who is suspended has none.
-    """
-    same = {"task": OuterRef("task"), "rater": rater}
-    suspended = Membership.objects.filter(project=project, user=rater, role=Role.RATER).exclude(suspended_because="")
-    return Assignment.objects.filter(
-        ~ExistsEach(Assignment.objects.filter(**same)),
-        ~ExistsEach(Skip.objects.filter(**same)),
-        ~ExistsEach(Judgment.objects.filter(**same, counted=False)),
-        ~ExistsEach(Judgment.objects.filter(**same, voiding__isnull=False)),
-        ~Exists(suspended),
-        project=project,
-        state=State.OPEN,
-    ).order_by("-priority", "task_id")
-
-
-def _line(**where: object) -> Compiled:
-    """The first of the open ones that are so, locked."""
-    return Compiled(
-        lambda: (
-            open_to(Given("project"), Given("rater"))
-            .filter(**where)
-            .select_for_update(skip_locked=True)
-            .values_list("pk")[:1]
-        )
-    )
-
-
-PRIORITY = Given("priority", Assignment._meta.get_field("priority"))
-LINES = {
-    (who, line): _line(**whose, **where)
-    for who, whose in (("group", {"group": Given("group")}), ("everyone", {"group": None}))
-    for line, where in (
-        ("more urgent", {"priority__gt": PRIORITY}),
-        ("after the latest", {"priority": PRIORITY, "task_id__gt": Given("task")}),
-        ("anywhere", {}),
-    )
-}
-# Where the rater went on last, and their group.
-LATEST = Compiled(
-    lambda: (
-        Serving.objects.filter(project=Given("project"), rater=Given("rater"), task__check_kind="")
-        .order_by("-id")
-        .values_list(
-            "task_id",
-            "task__priority",
-            Subquery(_groups(OuterRef("project"), OuterRef("rater")).values("group_id")[:1]),
-        )[:1]
-    )
-)
 
 
 # --- Giving back --------------------------------------------------------------------------------------------------

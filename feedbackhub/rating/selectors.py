@@ -12,11 +12,11 @@ from feedbackhub.catalog.models import ModelVersion
 from feedbackhub.projects.models import Project, TaskKind
 from feedbackhub.stats import agreement as statistics
 
-from .leases import TASK, open_for
+from .leases import TASK
+from .line import tasks_left
 from .models import Assignment, Judgment, JudgmentItem, PairTally, RankingTally, Task
 from .tally import COMPARED, OUTCOMES
 
-LEFT_AT_MOST = 1000
 # A preference's `judge` is the set it came from, not a person: only these can be said to agree.
 JUDGED_BY_SOMEBODY = (Judgment.Source.RATER, Judgment.Source.SIMULATED, Judgment.Source.VOTES)
 
@@ -107,8 +107,8 @@ def progress(project: Project, rater: User) -> Progress:
     mine = Assignment.objects.filter(project=project, rater=rater)
     done = mine.filter(state=Assignment.State.DONE).count()
     held = mine.filter(state=Assignment.State.LEASED).count()
-    some = open_for(project, rater).values("task_id").distinct()[: LEFT_AT_MOST + 1].count()
-    return Progress(done, held + min(some, LEFT_AT_MOST), more=some > LEFT_AT_MOST)
+    some, more = tasks_left(project, rater)
+    return Progress(done, held + some, more)
 
 
 def history(project: Project, rater: User) -> QuerySet[Judgment]:
