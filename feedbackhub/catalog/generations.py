@@ -142,7 +142,10 @@ def _prompts_chosen(
             _refuse("prompts", f"prompts {', '.join(map(str, strangers[:5]))} belong to another project.")
         if seen := [prompt.pk for prompt in prompts if prompt.shows_media]:
             shown = ", ".join(map(str, seen[:5]))
-            _refuse("prompts", f"prompts {shown} show pictures or videos, which models here cannot look at.")
+            _refuse(
+                "prompts",
+                _("prompts %(shown)s show pictures or videos, which models here cannot look at.") % {"shown": shown},
+            )
         chosen = list(dict.fromkeys(prompts))[:limit]
     else:
         if split is not None and split not in Split.values:

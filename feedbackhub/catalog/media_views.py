@@ -8,6 +8,7 @@ from django.contrib.auth.decorators import login_required
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotModified, StreamingHttpResponse
 from django.utils.http import parse_etags
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from feedbackhub.core.errors import NotFound
@@ -35,7 +36,7 @@ def media_response(request: HttpRequest, project: Project, digest: str) -> HttpR
     """The file, or the range of it that is asked for. Raises NotFound where the project does not have it."""
     found = Media.objects.filter(pk=digest, uses__project=project).first()
     if found is None:
-        raise NotFound(f'There is no such picture or video in "{project.slug}".')
+        raise NotFound(_('There is no such picture or video in "%(project)s".') % {"project": project.slug})
     etag = f'"{found.digest}"'
     if etag in parse_etags(request.headers.get("If-None-Match", "")):
         response: HttpResponseBase = HttpResponseNotModified()

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from feedbackhub.core.errors import DomainError
 
@@ -45,7 +46,10 @@ def member_group_set(*, membership: Membership, group: RaterGroup | None) -> Non
     if group is not None and group.project_id != membership.project_id:
         raise DomainError(f"{group} is a group of another project.", fields={"group": "of another project"})
     if membership.role == Role.STAKEHOLDER:
-        raise DomainError(f"{membership.user} is a stakeholder and rates nothing.", fields={"group": "rates nothing"})
+        raise DomainError(
+            _("%(user)s is a stakeholder and rates nothing.") % {"user": membership.user},
+            fields={"group": "rates nothing"},
+        )
     Membership.objects.filter(pk=membership.pk).update(group=group)
 
 

@@ -127,9 +127,13 @@ def member_suspend(*, project: Project, user: User, because: str) -> None:
     """
     roles = Membership.objects.select_for_update().filter(project=project, user=user)
     if because and (user.is_superuser or roles.filter(role=Role.ADMIN).exists()):
-        raise DomainError(f"{user.username} is an admin; take that role away first.", status=409)
+        raise DomainError(
+            _("%(username)s is an admin; take that role away first.") % {"username": user.username}, status=409
+        )
     if not roles.filter(role=Role.RATER).update(suspended_because=because) and because:
-        raise DomainError(f"{user.username} is no rater in this project any more.", status=409)
+        raise DomainError(
+            _("%(username)s is no rater in this project any more.") % {"username": user.username}, status=409
+        )
 
 
 @transaction.atomic

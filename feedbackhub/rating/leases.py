@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from feedbackhub.accounts.models import User
 from feedbackhub.catalog.models import Output
@@ -214,7 +215,11 @@ def _give_back(task: Task, rater: User) -> int:
 
 def _judged_refuse(rater: User, task: Task, verb: str) -> None:
     if Assignment.objects.filter(task=task, rater=rater, state=State.DONE).exists():
-        message = f"You have judged task {task.pk}; undo the judgment first if you want to {verb} it."
+        words = {
+            "skip": _("You have judged task %(task)s; undo the judgment first if you want to skip it."),
+            "release": _("You have judged task %(task)s; undo the judgment first if you want to release it."),
+        }
+        message = words[verb] % {"task": task.pk}
         raise DomainError(message, code="judged_already", status=409)
 
 

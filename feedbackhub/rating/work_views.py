@@ -1,6 +1,6 @@
 """The admin's pages on work that is under way: the live board, one task, one rater, and what was done about them."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -8,6 +8,7 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
@@ -28,6 +29,11 @@ PAGE = 50
 LETTERS = "ABCDEFGHIJ"
 
 
+def _hour(hour: datetime) -> str:
+    local = timezone.localtime(hour)
+    return f"{date_format(local, 'MONTH_DAY_FORMAT')} {local:%H:00}"
+
+
 @login_required
 @project_page(ADMINISTER)
 def board(request: HttpRequest) -> HttpResponse:
@@ -36,7 +42,7 @@ def board(request: HttpRequest) -> HttpResponse:
     context = {
         "pace": pace,
         "chart": {
-            "groups": [timezone.localtime(hour).strftime("%d %b %H:00") for hour, _count in pace.hours],
+            "groups": [_hour(hour) for hour, _count in pace.hours],
             "series": [{"name": _("Judgments"), "values": [count for _hour, count in pace.hours]}],
         },
         "held": live.held(request.project),

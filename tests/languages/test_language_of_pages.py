@@ -23,6 +23,25 @@ def board(project):
     return f"/p/{project.slug}/leaderboard/"
 
 
+@pytest.fixture
+def round_page(project, alice):
+    """A round that is half done."""
+    from feedbackhub.catalog.models import ModelVersion
+    from feedbackhub.rounds.models import PreferenceDataset, Round
+    from feedbackhub.runs.models import Run
+
+    base = ModelVersion.objects.create(project=project, name="base", kind="local", base="somewhere")
+    counts = {"rows": 9, "train": 8, "validation": 1, "judgments": 12}
+    dataset = PreferenceDataset.objects.create(project=project, kind="preference", counts=counts, created_by=alice)
+    run = Run.objects.create(
+        project=project, recipe="dpo", spec={}, state="running", phase="training", step=5, max_steps=10, progress=0.5
+    )
+    Round.objects.create(
+        project=project, number=1, recipe="dpo", base_model=base, dataset=dataset, run=run, created_by=alice
+    )
+    return f"/p/{project.slug}/rounds/1/"
+
+
 def choose(client: Client, language: str, then: str = "/") -> None:
     answer = client.post("/language/", {"language": language, "next": then})
     assert (answer.status_code, answer["Location"]) == (302, then)
@@ -81,6 +100,17 @@ def test_a_leaderboard_in_german_has_german_numbers_and_data_that_programs_can_r
     assert ">1060,2<" in page
     data = page.split('<script id="ratings-data" type="application/json">')[1].split("</script>")[0]
     assert json.loads(data)["rows"][0]["rating"] == pytest.approx(1060.2, abs=0.1)
+
+
+def test_a_round_by_choice_is_german_and_its_progress_is_still_a_number(client_of, alice, round_page):
+    browser = client_of(alice)
+    choose(browser, "de", round_page)
+    page = html_of(browser, round_page, HTTP_ACCEPT_LANGUAGE="en")
+    assert "Runde 1: DPO" in page
+    assert "8 Zeilen aus 12 Urteilen" in page
+    assert '<span data-run="phase">trainiert</span>' in page
+    assert "Schritt 5 von 10" in page
+    assert 'max="1" value="0.5"' in page
 
 
 @pytest.mark.parametrize("form", ["json", "csv"])
