@@ -56,7 +56,7 @@ def tasks_make(project, *, tasks: int, judgments_wanted: int = 1) -> None:
         copies(output, tasks - 1, id=output_of, prompt_id=prompt_of, run_uuid=_uuid())
         copies(TaskOutput.objects.get(task=task, output=output), tasks - 1, task_id=task_of, output_id=output_of)
     for assignment in Assignment.objects.filter(task=task):
-        copies(assignment, tasks - 1, task_id=task_of)
+        copies(assignment, tasks - 1, task_id=task_of, place=task_of)
     tidy()
 
 
@@ -78,7 +78,7 @@ def judgments_make(project, rater, *, judgments: int) -> None:
     task_of, judgment_of = f"{second} - 1 + n", f"{judgment.pk} + n"
     count = judgments - 1
     served = Serving.objects.get(task=first, rater=rater)
-    copies(served, count, task_id=task_of, shown=_outputs_of(task_of))
+    copies(served, count, task_id=task_of, place=task_of, shown=_outputs_of(task_of))
     copies(judgment, count, id=judgment_of, task_id=task_of, key=_uuid())
     for item in JudgmentItem.objects.filter(judgment=judgment):
         copies(item, count, judgment_id=judgment_of)

@@ -38,8 +38,8 @@ class SettingsForm(forms.ModelForm):
             ),
             "repeat_percent": _("How steady a rater is with themselves. Raters are not told; it counts nowhere else."),
             "judgments_per_task": _("How many raters judge each task that is made from now on."),
-            "order": _("Among equal priorities. The second asks first about models that the votes cannot tell apart."),
-            "explore_percent": _("With that second order: so that every pair is asked about sometimes."),
+            "order": _("Among equal priorities. The last asks first about models that the votes cannot tell apart."),
+            "explore_percent": _("With that last order: so that every pair is asked about sometimes."),
             "identity_leaks": _(
                 "“I am Claude, made by …”. Hiding shows raters “[name hidden]” for each name; what is stored stays. "
                 "The third makes no tasks of such answers from now on."

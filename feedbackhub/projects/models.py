@@ -21,6 +21,8 @@ class Order(models.TextChoices):
     """Which of the tasks of equal priority comes next."""
 
     IN_TURN = "in_turn", _("In turn: the oldest task first")
+    BREADTH = "breadth", _("Breadth first: every task once before any twice")
+    UNIFORM = "uniform", _("Uniform: in random order")
     ACTIVE = "active", _("What tells the leaderboard most")
 
 

@@ -163,6 +163,7 @@ def serve(assignment: Assignment, outputs: list[int]) -> list[int]:
         task_id=assignment.task_id,
         rater_id=assignment.rater_id,
         shown=shown,
+        place=assignment.place,
         served_at=assignment.leased_at,
     )
     if insert([serving], or_ignore=True):

@@ -23,7 +23,7 @@ def take(project: Project, rater: User, *, now: datetime, until: datetime) -> As
     """
     given = {"project": project.pk, "rater": rater.pk}
     if latest := LATEST.first(**given):
-        given["task"], given["priority"], group = latest
+        given["place"], given["priority"], group = latest
     else:
         group = group_of(project, rater)
     lines = ("more urgent", "after the latest", "anywhere") if latest else ("anywhere",)
@@ -88,7 +88,7 @@ def open_to(project: Project | Given, rater: User | Given) -> QuerySet[Assignmen
         ~Exists(suspended),
         project=project,
         state=State.OPEN,
-    ).order_by("-priority", "task_id")
+    ).order_by("-priority", "place")
 
 
 def _lines(ask: Callable[[QuerySet[Assignment]], QuerySet]) -> dict[tuple[str, str], Compiled]:
@@ -96,7 +96,7 @@ def _lines(ask: Callable[[QuerySet[Assignment]], QuerySet]) -> dict[tuple[str, s
 
     def line(**where: object) -> Compiled:
         # By group first, although it is only one: else PostgreSQL does not see that the index has this order.
-        order = ("group_id", "-priority", "task_id")
+        order = ("group_id", "-priority", "place")
         return Compiled(lambda: ask(open_to(Given("project"), Given("rater")).filter(**where).order_by(*order)))
 
     priority = Given("priority", Assignment._meta.get_field("priority"))
@@ -105,7 +105,7 @@ def _lines(ask: Callable[[QuerySet[Assignment]], QuerySet]) -> dict[tuple[str, s
         for who, whose in (("group", {"group": Given("group")}), ("everyone", {"group": None}))
         for name, where in (
             ("more urgent", {"priority__gt": priority}),
-            ("after the latest", {"priority": priority, "task_id__gt": Given("task")}),
+            ("after the latest", {"priority": priority, "place__gt": Given("place")}),
             ("anywhere", {}),
         )
     }
@@ -118,7 +118,7 @@ LATEST = Compiled(
         Serving.objects.filter(project=Given("project"), rater=Given("rater"), task__check_kind="")
         .order_by("-id")
         .values_list(
-            "task_id",
+            "place",
             "task__priority",
             Subquery(_groups(OuterRef("project"), OuterRef("rater")).values("group_id")[:1]),
         )[:1]
@@ -134,7 +134,7 @@ def tasks_left(project: Project, rater: User) -> tuple[int, bool]:
     group = group_of(project, rater)
     given = {"project": project.pk, "rater": rater.pk, "group": group}
     if latest := LATEST.first(project=project.pk, rater=rater.pk):
-        given["task"], given["priority"], _ = latest
+        given["place"], given["priority"], _ = latest
     tasks: set[int] = set()
     for line in ("after the latest", "anywhere") if latest else ("anywhere",):
         for who in ("everyone",) if group is None else ("group", "everyone"):

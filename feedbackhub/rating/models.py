@@ -5,7 +5,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from feedbackhub.catalog.models import ModelVersion, Output, Prompt
-from feedbackhub.projects.models import Project, RaterGroup, TaskKind
+from feedbackhub.projects.models import Order, Project, RaterGroup, TaskKind
 
 
 class Check(models.TextChoices):
@@ -75,6 +75,7 @@ class Assignment(models.Model):
     # the next task is then one step in one index however many tasks there are.
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="+")
     priority = models.IntegerField(default=0)
+    place = models.BigIntegerField(default=0, help_text="Among equal priorities, by the project's order (places.py).")
     # Which group of raters is to judge; None is everyone's.
     group = models.ForeignKey(RaterGroup, on_delete=models.SET_NULL, null=True, related_name="+")
 
@@ -92,9 +93,9 @@ class Assignment(models.Model):
         ]
         indexes = [
             models.Index(
-                fields=["project", "group", "-priority", "task"],
+                fields=["project", "group", "-priority", "place"],
                 condition=models.Q(state="open"),
-                name="open_assignments_of_group",
+                name="open_assignments_in_line",
             ),
             models.Index(fields=["lease_expires_at"], condition=models.Q(state="leased"), name="leased_assignments"),
             models.Index(fields=["rater", "project", "state"], name="assignments_of_a_rater"),
@@ -104,6 +105,16 @@ class Assignment(models.Model):
         return f"assignment {self.ordinal} of {self.task} ({self.state})"
 
 
+class Line(models.Model):
+    """By which order the places of a project's assignments are given; it follows the project's."""
+
+    project = models.OneToOneField(Project, on_delete=models.CASCADE, related_name="line")
+    order = models.CharField(max_length=8, choices=Order.choices, default=Order.IN_TURN)
+
+    def __str__(self) -> str:
+        return f"{self.project} {self.get_order_display()}"
+
+
 class Serving(models.Model):
     """A task as it was put before a rater. It outlives the lease: a late judgment is held against it."""
 
@@ -111,6 +122,7 @@ class Serving(models.Model):
     task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="servings")
     rater = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="servings")
     shown = models.JSONField(help_text="Output ids in the order drawn for this rater; the same whenever it is served.")
+    place = models.BigIntegerField(default=0, help_text="The assignment's: where this rater goes on in line.")
     release_reason = models.CharField(max_length=200, blank=True, help_text="Why the rater last gave it back.")
     served_at = models.DateTimeField()
 

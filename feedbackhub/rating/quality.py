@@ -17,6 +17,7 @@ from feedbackhub.stats.streaks import streak_chance
 from .adjudication import settlements
 from .leases import task_priority_set
 from .models import Assignment, Judgment, JudgmentItem, Task
+from .places import order_of, place_of
 from .selectors import judgments_in_force
 from .shares import Share
 from .tasks import WANTED_AT_MOST
@@ -173,7 +174,8 @@ def task_ask_again(*, task: Task) -> Task:
             _("Task %(task)s has %(most)s judgments already, the most that a task can want.")
             % {"task": task.pk, "most": WANTED_AT_MOST}
         )
-    Assignment.objects.create(task=task, project_id=task.project_id, ordinal=task.judgments_wanted)
+    place = place_of(order_of(task.project), task.pk, task.judgments_wanted)
+    Assignment.objects.create(task=task, project_id=task.project_id, ordinal=task.judgments_wanted, place=place)
     task.judgments_wanted += 1
     task.save(update_fields=["judgments_wanted"])
     task_priority_set(task=task, priority=max(task.priority, URGENT))

@@ -1,5 +1,6 @@
 """The room's writes, gathered for those above. Each subject has its own file."""
 
+from . import places
 from .checks import attention_create, gold_create, gold_retire
 from .importing import ImportedItem, ImportedJudgment, judgments_import
 from .interventions import intervention_undo, lease_reassign, task_reopen, work_void
@@ -55,3 +56,4 @@ __all__ = [
 def sweep() -> None:
     """Open what expired leases hold, also in projects where nobody asks for a task."""
     leases_reclaim()
+    places.sweep()

@@ -18,6 +18,7 @@ from feedbackhub.projects.groups import Shares, groups_for
 from feedbackhub.projects.models import IdentityLeaks, Project, RaterGroup, TaskKind
 
 from .models import Assignment, Task, TaskOutput
+from .places import order_of, place_of
 
 AT_ONCE = 10_000
 RANKED = (3, 10)  # outputs a ranking has
@@ -313,6 +314,7 @@ def _store(wish: Wish, chosen: list[tuple[int, tuple[int, ...]]], priority: int)
         for task, (_, outputs) in zip(tasks, chosen, strict=True)
         for output in outputs
     )
+    order = order_of(wish.project)
     of_prompt = wish.groups_of([prompt for prompt, _ in chosen])
     Assignment.objects.bulk_create(
         Assignment(
@@ -320,6 +322,7 @@ def _store(wish: Wish, chosen: list[tuple[int, tuple[int, ...]]], priority: int)
             project=wish.project,
             ordinal=ordinal,
             priority=priority,
+            place=place_of(order, task.pk, ordinal),
             group=wish.shares.next(of_prompt.get(task.prompt_id, [])),
         )
         for task in tasks
