@@ -115,7 +115,7 @@ def test_the_page_follows_the_run_without_being_loaded_again(round_of, page_of, 
     tuning_round = round_of(steps=25, seconds=0.2, samples=True)
     page = page_of(tuning_round)
     page.locator('#run[data-state="queued"]').wait_for()
-    page.get_by_text("Live", exact=True).wait_for()
+    page.locator(".live").get_by_text("Live", exact=True).wait_for()
     supervisor_process(tuning_round.run)
     page.locator('#run[data-state="running"]').wait_for(timeout=30_000)
     page.wait_for_function("() => /step \\d+ of 25/.test(document.querySelector('[data-run=step]').textContent)")
@@ -133,7 +133,7 @@ def test_the_page_follows_the_run_without_being_loaded_again(round_of, page_of, 
 def test_points_are_drawn_as_they_are_pushed(round_of, page_of, supervisor_process):
     tuning_round = round_of(steps=600, seconds=0.1)
     page = page_of(tuning_round)
-    page.get_by_text("Live", exact=True).wait_for()
+    page.locator(".live").get_by_text("Live", exact=True).wait_for()
     supervisor_process(tuning_round.run)
     page.locator('[data-chart-source="curve-loss"]').wait_for(timeout=30_000)
     renderings = []
