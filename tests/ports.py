@@ -4,8 +4,8 @@ import os
 import random
 import socket
 
-# Two runs of tests at once, one a database (bin/test), never look at the same port.
-FIRST = 26000 if os.environ.get("TEST_DATABASE") == "postgresql" else 20000
+# Two runs of tests at once (bin/test) never look at the same port.
+FIRST = int(os.environ.get("TEST_PORTS", 20000))
 
 
 def free_port() -> int:

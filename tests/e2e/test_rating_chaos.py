@@ -12,6 +12,7 @@ import pytest
 from chaos_proxy import ChaosProxy
 from django.db import connection
 from live_site import ROOT, wait_for
+from playwright.sync_api import Error
 from ports import free_port
 from rating_cast import judgments, task_of
 
@@ -97,8 +98,20 @@ def _rate(page, server, count: int, *, kills: int, outages: int, reloads: int) -
         if events.get(number) == "kill":
             server.start()
         if events.get(number) == "reload":
-            page.reload()
+            _reload(page)
     return said
+
+
+def _reload(page) -> None:
+    """As a person does: again, where the network drops that as well."""
+    for _ in range(10):
+        try:
+            page.reload()
+        except Error as error:
+            assert "net::ERR_" in error.message
+        else:
+            return
+    raise AssertionError("the page came back in none of ten tries")
 
 
 def _check(page, project, said: dict[int, str]) -> None:

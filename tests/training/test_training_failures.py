@@ -52,7 +52,8 @@ def test_all_bad_settings_are_named_at_once(run_dir):
 def test_an_unknown_recipe_is_named(run_dir):
     kind, message = failure(run_dir("tune", {"train": []}))
     assert kind == "unknown_recipe"
-    assert message == 'run.json: recipe "tune" is not available; these are: sft, dpo, kto, generate, evaluate.'
+    names = "sft, reward, dpo, kto, generate, score, evaluate"
+    assert message == f'run.json: recipe "tune" is not available; these are: {names}.'
 
 
 def test_a_missing_or_broken_run_file_is_told(tmp_path, capsys):
