@@ -26,6 +26,7 @@ class ProjectChange(Strict):
     name = serializers.CharField(max_length=120, required=False)
     guidelines = serializers.CharField(required=False, allow_blank=True, max_length=100_000)
     judgments_per_task = serializers.IntegerField(min_value=1, max_value=50, required=False)
+    criteria = serializers.ListField(child=serializers.JSONField(), required=False)
     order = serializers.ChoiceField(choices=Order.choices, required=False)
     explore_percent = serializers.IntegerField(min_value=0, max_value=100, required=False)
     gold_percent = serializers.IntegerField(min_value=0, max_value=50, required=False)

@@ -1,6 +1,7 @@
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from feedbackhub.projects.fields import CriteriaField
 from feedbackhub.projects.models import TaskKind
 
 
@@ -15,9 +16,8 @@ class ProjectForm(forms.Form):
         label=_("Guidelines"),
         help_text=_("What raters should look for. Markdown."),
     )
-    task_kind = forms.ChoiceField(
-        choices=[choice for choice in TaskKind.choices if choice[0] != TaskKind.SCORES], label=_("Kind of task")
-    )
+    task_kind = forms.ChoiceField(choices=TaskKind.choices, label=_("Kind of task"))
+    criteria = CriteriaField()
     judgments_per_task = forms.IntegerField(
         min_value=1,
         max_value=50,

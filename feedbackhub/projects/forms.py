@@ -1,16 +1,19 @@
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from .fields import CriteriaField
 from .models import Project, Role
 
 
 class SettingsForm(forms.ModelForm):
     """What an admin may change of a project at any time."""
 
+    criteria = CriteriaField()
+
     class Meta:
         model = Project
         fields = (
-            *("name", "guidelines", "judgments_per_task", "deadline", "order", "explore_percent"),
+            *("name", "guidelines", "criteria", "judgments_per_task", "deadline", "order", "explore_percent"),
             *("gold_percent", "repeat_percent", "identity_leaks"),
         )
         widgets = {

@@ -42,6 +42,7 @@ class Project(models.Model):
     guidelines = models.TextField(blank=True, help_text="Markdown. What raters should look for.")
     guidelines_version = models.PositiveIntegerField(default=1)
     task_kind = models.CharField(max_length=12, choices=TaskKind.choices, default=TaskKind.PAIRWISE)
+    # Also anchors: {level: what it means} (criteria.py).
     criteria = models.JSONField(default=list, blank=True, help_text="[{key, label, min, max}], for scores.")
     judgments_per_task = models.PositiveSmallIntegerField(
         default=1, validators=[MinValueValidator(1), MaxValueValidator(50)]

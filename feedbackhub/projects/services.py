@@ -7,30 +7,8 @@ from feedbackhub.accounts.models import User
 from feedbackhub.accounts.services import token_create
 from feedbackhub.core.errors import DomainError, Forbidden
 
+from .criteria import criteria_change_check, criteria_check
 from .models import Membership, Project, Role, TaskKind
-
-
-def _criteria_check(criteria: list) -> None:
-    """Each criterion is {key, label, min, max} with a key of its own and min < max."""
-    keys = set()
-    for position, criterion in enumerate(criteria, start=1):
-        where = f"criterion {position}"
-        if not isinstance(criterion, dict) or set(criterion) != {"key", "label", "min", "max"}:
-            problem = f"{where}: give exactly key, label, min and max."
-        elif not all(isinstance(criterion[name], str) and criterion[name] for name in ("key", "label")):
-            problem = f"{where}: key and label must be texts."
-        elif not all(
-            isinstance(criterion[n], int | float) and not isinstance(criterion[n], bool) for n in ("min", "max")
-        ):
-            problem = f"{where}: min and max must be numbers."
-        elif criterion["min"] >= criterion["max"]:
-            problem = f"{where}: min must be below max."
-        elif criterion["key"] in keys:
-            problem = f'{where}: the key "{criterion["key"]}" is taken by an earlier one.'
-        else:
-            keys.add(criterion["key"])
-            continue
-        raise DomainError(problem, fields={"criteria": problem})
 
 
 @transaction.atomic
@@ -51,7 +29,7 @@ def project_create(
     criteria = criteria or []
     if not isinstance(criteria, list):
         raise DomainError("criteria must be a list.", fields={"criteria": "must be a list"})
-    _criteria_check(criteria)
+    criteria_check(criteria)
     if task_kind == TaskKind.SCORES and not criteria:
         message = _("A project of kind scores needs at least one criterion.")
         raise DomainError(message, fields={"criteria": message})
@@ -83,6 +61,7 @@ def _clean(project: Project, *, taken: bool = False) -> None:
 
 
 CHANGEABLE = (
+    "criteria",
     *("name", "guidelines", "judgments_per_task", "order", "explore_percent"),
     *("gold_percent", "repeat_percent", "deadline", "identity_leaks"),
 )
@@ -99,6 +78,9 @@ def project_change(*, project: Project, **changes) -> Project:
     if unknown := sorted(set(changes) - set(CHANGEABLE)):
         message = f"{unknown[0]} cannot be changed; what can: {', '.join(CHANGEABLE)}."
         raise DomainError(message, fields={unknown[0]: message})
+    if changes.get("criteria", project.criteria) != project.criteria:
+        criteria_check(changes["criteria"])
+        criteria_change_check(project.criteria, changes["criteria"])
     if "guidelines" in changes and changes["guidelines"] != project.guidelines:
         project.guidelines_version += 1
     for name, value in changes.items():

@@ -228,11 +228,12 @@ def _task_shown(task: Task, outputs: list[Output]) -> dict:
     }
 
 
-def _marks(criterion: dict) -> list[int]:
-    """The numbers of a criterion that has few whole ones; else none, and the page asks for a number."""
+def _marks(criterion: dict) -> list[dict]:
+    """The numbers of a criterion that has few whole ones, with what each means; else none: the page asks for one."""
     low, high = criterion["min"], criterion["max"]
     whole = isinstance(low, int) and isinstance(high, int) and high - low <= 10
-    return list(range(low, high + 1)) if whole else []
+    anchors = criterion.get("anchors", {})
+    return [{"value": mark, "anchor": anchors.get(str(mark), "")} for mark in range(low, high + 1)] if whole else []
 
 
 def _held_by_others(request: HttpRequest) -> int:
