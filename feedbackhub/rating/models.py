@@ -194,16 +194,19 @@ class Intervention(models.Model):
 
 class JudgmentQuerySet(models.QuerySet):
     def in_force(self, as_of: datetime | None = None) -> "JudgmentQuerySet":
-        """Counted, no check, not voided, not withdrawn, superseded by none; with `as_of`, as it was at that moment
-        (what was voided since is left out there too: it should never have counted).
+        """Standing, and no check; with `as_of`, as it was at that moment (what was voided since is left out there too:
+        it should never have counted)."""
+        return self.standing(as_of).filter(is_check=False)
+
+    def standing(self, as_of: datetime | None = None) -> "JudgmentQuerySet":
+        """Counted, not voided, not withdrawn, superseded by none: to its rater a check is one like any other.
 
         NOT EXISTS, and not `superseded_by=None`: PostgreSQL expects one row of that outer join and then compares every
         item with every judgment (26,728 votes with their items: 40 s instead of 0.1 s).
         """
         until = {} if as_of is None else {"occurred_at__lte": as_of}
         later = Judgment.objects.filter(supersedes=models.OuterRef("pk"), **until)
-        entering = {"counted": True, "withdrawn": False, "is_check": False, "voiding": None}
-        return self.filter(~models.Exists(later), **entering, **until)
+        return self.filter(~models.Exists(later), counted=True, withdrawn=False, voiding=None, **until)
 
 
 class Judgment(models.Model):

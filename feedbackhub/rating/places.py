@@ -5,14 +5,14 @@ breadth    every task's first judgment before any task's second
 uniform    drawn at random
 active     in turn; what tells most is raised by its priority (leaderboard/ordering.py)
 
-The place is stored, so that one index serves every order. When a project's order has changed, the sweeper lays the open
-ones out anew; a rater in between is served by the old order.
+The place is stored, so that one index serves every order. When a project's order has changed, the sweeper lays them
+out anew; a rater in between is served by the old order.
 """
 
 from random import SystemRandom
 
 from django.db import transaction
-from django.db.models import BigIntegerField, F, Q, Value
+from django.db.models import BigIntegerField, F, Value
 from django.db.models.functions import Cast, Coalesce, Random
 
 from feedbackhub.projects.models import Order, Project
@@ -42,14 +42,14 @@ def places_lay(*, project: Project) -> int:
 
     Raters go on from the beginning: what they have had is passed by.
     """
-    Project.objects.select_for_update(no_key=True).get(pk=project.pk)  # no tasks are made meanwhile
+    project = Project.objects.select_for_update(no_key=True).get(pk=project.pk)  # no tasks are made meanwhile
     line, _ = Line.objects.get_or_create(project=project)
     if line.order == project.order:
         return 0
     laid = 0
     if _layout(line.order) != _layout(project.order):
-        undone = Assignment.objects.filter(~Q(state=Assignment.State.DONE), project=project)
-        laid = undone.update(place=_PLACES[_layout(project.order)])
+        # Also those that are done: their tasks may be opened again.
+        laid = Assignment.objects.filter(project=project).update(place=_PLACES[_layout(project.order)])
         Serving.objects.filter(project=project).update(place=-1)
     line.order = project.order
     line.save(update_fields=["order"])

@@ -249,7 +249,7 @@ def _held_by_others(request: HttpRequest) -> int:
 @project_page(OWN_WORK)
 def edit(request: HttpRequest, pk: int) -> HttpResponse:
     """The task of a judgment as it was shown, with what was said of it, to be judged anew."""
-    mine = Judgment.objects.in_force().filter(project=request.project, rater=request.user, task__isnull=False)
+    mine = Judgment.objects.standing().filter(project=request.project, rater=request.user, task__isnull=False)
     said = mine.select_related("task__prompt", "task__project").prefetch_related("items__output").filter(pk=pk).first()
     if said is None:
         raise NotFound(_("There is no judgment %(pk)s of yours that counts and can be changed.") % {"pk": pk})

@@ -235,3 +235,16 @@ def test_scores_fit_within_a_quarter_of_the_range():
     for mark, fits in ((5, True), (3, True), (2, False)):
         items = [JudgmentItem(output_id=7, scores={"truth": mark})]
         assert check_results.passes(expected, items, none_acceptable=False, criteria=criteria) is fits
+
+
+def test_a_rater_cannot_tell_a_check_from_work_by_its_history(tasks, gold, always, judged, bob, client_of, project):
+    made = tasks(3)
+    gold(made[0], "red", "blue")
+    always("gold")
+    check, work = judged(bob, "red", "blue").judgment, judged(bob, "red", "blue").judgment
+    assert (check.is_check, work.is_check) == (True, False)
+    browser, base = client_of(bob), f"/p/{project.slug}/rate/history/"
+    page = browser.get(base).content.decode()
+    for judgment in (check, work):
+        assert f"{base}{judgment.pk}/edit/" in page
+        assert browser.get(f"{base}{judgment.pk}/edit/").status_code == 200

@@ -143,3 +143,14 @@ def test_refusals(tasks, leased, judged, bob, carol, dave, alice, void):
     with pytest.raises(DomainError, match="Say why"):
         task_reopen(by=alice, task=task, reason=" ")
     assert not task.interventions.exists()
+
+
+def test_a_rater_sees_in_the_history_what_was_made_void(tasks, judged, bob, void, client_of, project):
+    tasks(1)
+    judgment = judged(bob, "red", "blue").judgment
+    void(bob)
+    browser, base = client_of(bob), f"/p/{project.slug}/rate/history/"
+    page = browser.get(base).content.decode()
+    assert ">void<" in page
+    assert f"{judgment.pk}/edit/" not in page
+    assert browser.get(f"{base}{judgment.pk}/edit/").status_code == 404
