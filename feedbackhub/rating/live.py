@@ -51,9 +51,7 @@ def pace(project: Project, now: datetime | None = None) -> Pace:
     """The project's: judgments by the hour, what is left, and when it will be done."""
     now = now or timezone.now()
     this_hour = now.replace(minute=0, second=0, microsecond=0)
-    made = Judgment.objects.filter(
-        project=project, source__in=BY_PEOPLE, is_check=False, counted=True, withdrawn=False, supersedes=None
-    )
+    made = Judgment.objects.in_force().filter(project=project, source__in=BY_PEOPLE)
     recent = made.filter(occurred_at__gte=this_hour - timedelta(days=DAYS))
     by_hour = dict(recent.annotate(hour=TruncHour("occurred_at")).order_by().values_list("hour").annotate(Count("pk")))
     first = min(by_hour, default=this_hour)

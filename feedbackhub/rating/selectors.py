@@ -108,7 +108,8 @@ def progress(project: Project, rater: User) -> Progress:
     done = mine.filter(state=Assignment.State.DONE).count()
     held = mine.filter(state=Assignment.State.LEASED).count()
     some, more = tasks_left(project, rater)
-    return Progress(done, held + some, more)
+    # Of many, no more than that there are many: what a rater holds would make the number go up and down.
+    return Progress(done, some if more else held + some, more)
 
 
 def history(project: Project, rater: User) -> QuerySet[Judgment]:
