@@ -11,7 +11,7 @@ case "${1:-web}" in
         python -m training fetch-base "$FEEDBACKHUB_HOME/models/smollm2-135m" \
             || echo "the embedded base model is not there; the next start tries again" >&2
         exec python -m uvicorn feedbackhub.asgi:application --host 0.0.0.0 --port "${PORT:-8000}" \
-            --lifespan off --log-level "${WEB_LOG_LEVEL:-info}" --no-server-header --timeout-graceful-shutdown 10
+            --workers "${WEB_PROCESSES:-2}" --lifespan off --log-level "${WEB_LOG_LEVEL:-info}" --no-server-header --timeout-graceful-shutdown 10
         ;;
     *)
         exec python manage.py "$@"

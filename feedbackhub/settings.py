@@ -1,5 +1,6 @@
 """Settings. Every value that an operator may change comes from the environment (docs/operating.md lists them)."""
 
+import os
 from pathlib import Path
 
 import environ
@@ -131,6 +132,10 @@ else:
     # Compiling a query to machine code takes 70 ms; nothing that a page asks is worth it.
     DATABASES["default"].setdefault("OPTIONS", {}).setdefault("options", "-c jit=off")
 DATABASES["default"]["CONN_MAX_AGE"] = 60
+# Processes that serve pages: each keeps one core busy at most, and the database needs as much.
+# SQLite has one writer at a time: one process.
+_half = max(1, min(4, (os.cpu_count() or 1) // 2))
+WEB_PROCESSES = env.int("WEB_PROCESSES", default=1 if DATABASES["default"]["ENGINE"].endswith("sqlite") else _half)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_USER_MODEL = "accounts.User"

@@ -6,18 +6,23 @@ threads once, and finds its connection, with the statements that PostgreSQL has 
 """
 
 import asyncio
+import gc
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from typing import IO
 
 import django
 from asgiref.sync import ThreadSensitiveContext, sync_to_async
+from django.conf import settings
 from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler
 from django.http import HttpRequest, HttpResponse
 
-THREADS = 32
+# Altogether, in WEB_PROCESSES: each keeps a connection to the database open, and PostgreSQL gives out 100.
+THREADS = 64
+THREADS_AT_MOST = 32  # in one process
 # How long one thread may keep the others from running. Whoever waits for a database gives way at each statement, and
 # would at Python's 5 ms wait long for their next turn, with rows locked.
 SWITCH_SECONDS = 0.0005
@@ -39,7 +44,7 @@ class ThreadsHandler(ASGIHandler):
     def __init__(self):
         super().__init__()
         self.idle: asyncio.LifoQueue[ThreadPoolExecutor] = asyncio.LifoQueue()
-        for number in range(THREADS):
+        for number in range(min(THREADS_AT_MOST, max(1, THREADS // settings.WEB_PROCESSES))):
             self.idle.put_nowait(ThreadPoolExecutor(1, thread_name_prefix=f"request-{number}"))
 
     def load_middleware(self, is_async: bool = False) -> None:
@@ -67,4 +72,9 @@ class ThreadsHandler(ASGIHandler):
 def application() -> ThreadsHandler:
     django.setup(set_prefix=False)
     sys.setswitchinterval(SWITCH_SECONDS)
-    return ThreadsHandler()
+    handler = ThreadsHandler()
+    import_module(settings.ROOT_URLCONF)  # else loaded with the first request
+    # What is loaded by now stays: the collector, which holds everybody up, need not go through it again and again.
+    gc.collect()
+    gc.freeze()
+    return handler

@@ -58,10 +58,30 @@ class Compiled:
         if connection.vendor not in self.written:
             queryset = self.build()
             compiler = queryset.query.get_compiler(using=connection.alias)
-            sql, parameters = compiler.as_sql()
+            sql, parameters = _with_constants(*compiler.as_sql())
             make = _instance_maker(compiler) if queryset._iterable_class is ModelIterable else tuple
             self.written[connection.vendor] = sql, parameters, _reader(compiler, make)
         return self.written[connection.vendor]
+
+
+def _with_constants(sql: str, parameters: Iterable) -> tuple[str, list]:
+    """The same with all that is no Given written out: PostgreSQL plans a prepared statement without its parameters.
+
+    Where `state = $1` is asked, an index of the open ones alone serves no plan that is made once for all.
+    """
+    parameters = list(parameters)
+    if connection.vendor != "postgresql":
+        return sql, parameters
+    from psycopg.sql import Literal
+
+    connection.ensure_connection()
+    pieces = sql.split("%s")
+    places = [
+        "%s" if isinstance(one, Given) else Literal(one).as_string(connection.connection).replace("%", "%%")
+        for one in parameters
+    ]
+    written = "".join(piece + place for piece, place in zip(pieces, [*places, ""], strict=True))
+    return written, [one for one in parameters if isinstance(one, Given)]
 
 
 def _prepared(parameters: Iterable, values: dict) -> list:

@@ -173,6 +173,7 @@ class Child:
     directory: Path
     on_start: Callable[[], None] = lambda: None
     data: Path | None = None  # its own folder, made anew whenever it is gone
+    alone: bool = False  # what a dead one has forked is ended before the next is started: it would hold the port
     process: subprocess.Popen | None = None
     sessions: list[Session] = field(default_factory=list)  # this one's and, while anything of them lives, earlier ones
     failures: int = 0
@@ -182,6 +183,8 @@ class Child:
     def start(self) -> None:
         if self.data:
             self.data.mkdir(parents=True, exist_ok=True)
+        if self.alone:
+            _sessions_kill(self.sessions)
         self.process = subprocess.Popen(
             self.command,
             cwd=self.directory,

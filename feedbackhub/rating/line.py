@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from itertools import chain
 
 from django.db import connection
 from django.db.models import Exists, OuterRef, QuerySet, Subquery
@@ -10,7 +11,7 @@ from feedbackhub.accounts.models import User
 from feedbackhub.core.compiled import Compiled, Given
 from feedbackhub.projects.models import Membership, Project, Role
 
-from .models import Assignment, Judgment, Serving, Skip
+from .models import PUT_ASIDE, Assignment, Judgment, Serving, Skip
 
 State = Assignment.State
 
@@ -30,20 +31,24 @@ def take(project: Project, rater: User, *, now: datetime, until: datetime) -> As
     whose = ("everyone",) if group is None else ("group", "everyone")
     given["group"] = group
     lease = {"state": State.LEASED, "rater_id": rater.pk, "leased_at": now, "lease_expires_at": until}
-    return next(filter(None, (_take_first(LINES[who, line], given, lease) for who in whose for line in lines)), None)
+    return _take_first([LINES[who, line] for who in whose for line in lines], given, lease)
 
 
-def _take_first(line: Compiled, given: dict[str, int], lease: dict[str, object]) -> Assignment | None:
-    """Lease the first of a line in one statement. What others are just leasing is passed by; SQLite has one writer."""
+def _take_first(lines: list[Compiled], given: dict[str, int], lease: dict[str, object]) -> Assignment | None:
+    """Lease the first of the first line that has any, in one statement: a later line is looked at only when needed.
+
+    What others are just leasing is passed by; SQLite has one writer.
+    """
     fields = {field.attname: field for field in Assignment._meta.concrete_fields}
     values = [fields[name].get_db_prep_save(value, connection) for name, value in lease.items()]
-    first, parameters = line.sql(**given)
+    firsts, parameters = zip(*(line.sql(**given) for line in lines))
+    first = f"COALESCE({', '.join(f'({one})' for one in firsts)}, NULL)"
     # The state in the condition is the last word, should a database not have kept others away.
     with connection.cursor() as cursor:
         cursor.execute(
             f"UPDATE rating_assignment SET {', '.join(f'{name} = %s' for name in lease)} "
-            f"WHERE state = 'open' AND id = ({first}) RETURNING {', '.join(fields)}",
-            [*values, *parameters],
+            f"WHERE state = 'open' AND id = {first} RETURNING {', '.join(fields)}",
+            [*values, *chain.from_iterable(parameters)],
         )
         row = cursor.fetchone()
     if row is None:
@@ -83,8 +88,7 @@ def open_to(project: Project | Given, rater: User | Given) -> QuerySet[Assignmen
     return Assignment.objects.filter(
         ~ExistsEach(Assignment.objects.filter(**same)),
         ~ExistsEach(Skip.objects.filter(**same)),
-        ~ExistsEach(Judgment.objects.filter(**same, counted=False)),
-        ~ExistsEach(Judgment.objects.filter(**same, voiding__isnull=False)),
+        ~ExistsEach(Judgment.objects.filter(PUT_ASIDE, **same)),
         ~Exists(suspended),
         project=project,
         state=State.OPEN,
@@ -145,6 +149,17 @@ def tasks_left(project: Project, rater: User) -> tuple[int, bool]:
     return len(tasks), False
 
 
+def is_any_left(project: Project, rater: User) -> bool:
+    """Whether this rater may be given a task."""
+    given = {"project": project.pk, "rater": rater.pk, "group": group_of(project, rater)}
+    if latest := LATEST.first(project=project.pk, rater=rater.pk):
+        given["place"], given["priority"], _ = latest
+    lines = ("after the latest", "anywhere") if latest else ("anywhere",)
+    whose = ("everyone",) if given["group"] is None else ("group", "everyone")
+    return any(FIRST[who, line].first(**given) for line in lines for who in whose)
+
+
+FIRST = _lines(lambda found: found.values_list("task_id")[:1])
 LEFT_AT_MOST = 200
 LOOKED_AT = 2 * (LEFT_AT_MOST + 1)  # assignments; a task may have several
 LEFT = _lines(lambda found: found.values_list("task_id")[:LOOKED_AT])

@@ -209,6 +209,10 @@ class JudgmentQuerySet(models.QuerySet):
         return self.filter(~models.Exists(later), counted=True, withdrawn=False, voiding=None, **until)
 
 
+# What does not count, or no longer: whoever said it is not asked again. Few rows, with an index of their own.
+PUT_ASIDE = models.Q(counted=False) | models.Q(voiding__isnull=False)
+
+
 class Judgment(models.Model):
     """What somebody said of some outputs. Append-only: an edit or an undo is a new row that supersedes the old.
 
@@ -283,7 +287,7 @@ class Judgment(models.Model):
         indexes = [
             models.Index(fields=["project", "occurred_at", "id"], name="judgments_in_order"),
             models.Index(fields=["rater", "-id"], name="judgments_of_a_rater"),
-            models.Index(fields=["task", "rater"], condition=models.Q(counted=False), name="judgments_not_counted"),
+            models.Index(fields=["task", "rater"], condition=PUT_ASIDE, name="judgments_put_aside"),
         ]
 
     def __str__(self) -> str:

@@ -42,6 +42,24 @@ def test_values_of_other_kinds_than_ids(project, django_assert_num_queries):
     assert (found.pk, found.run_uuid, found.start_time) == (run.pk, run.run_uuid, project.created_at)
 
 
+def test_constants_are_what_they_were(project, alice, bob):
+    """PostgreSQL gets them written out."""
+    project.name = "50 % o'clock \\ “a”; %s"
+    project.save()
+
+    found = Compiled(
+        lambda: (
+            Membership.objects.filter(
+                user=Given("user"), role__in=["rater", "admin"], project__name=project.name, project__deadline=None
+            )
+            .exclude(suspended_because="it's so")
+            .values_list("role")
+        )
+    )
+
+    assert [found.first(user=one.pk) for one in (alice, bob)] == [("admin",), ("rater",)]
+
+
 def test_rows_that_are_there_already_are_left_out(project):
     ids = sorted(uuid.uuid4() for _ in range(250))
     rows = [TracedRun(project=project, run_uuid=one, session_name="s", start_time=project.created_at) for one in ids]

@@ -53,7 +53,7 @@ def test_the_admin_token_is_the_demo_admins(up):
 
 
 def test_what_is_killed_is_started_again(up):
-    site = up().ready()
+    site = up(WEB_PROCESSES="2").ready()  # two, which outlive the one that started them and would hold the port
     for name in ("web", "worker-1", "valkey", "sweeper"):
         # A worker that is only just starting gives up when the queue goes away; first let them all settle.
         wait_until(partial(_workers_settled, site), what="every worker to be at its queue")

@@ -110,7 +110,7 @@ class Command(BaseCommand):
         if self.over.is_set():
             return
         Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)  # WhiteNoise warns when it is not there
-        web = self._child("web", *web_command(self.host, self.port))
+        web = self._child("web", *web_command(self.host, self.port), alone=True)
         sign_ins = self._sign_ins()
         if not self._ready(web):
             return
@@ -125,9 +125,9 @@ class Command(BaseCommand):
         while not self.over.wait(TICK_SECONDS):
             self._tend()
 
-    def _child(self, name: str, *command: str, data: Path | None = None) -> Child:
+    def _child(self, name: str, *command: str, **options) -> Child:
         where = (self.environment, self.console, settings.BASE_DIR)
-        child = Child(name, list(command), *where, on_start=self._record, data=data)
+        child = Child(name, list(command), *where, on_start=self._record, **options)
         self.children.append(child)
         child.start()
         return child
@@ -259,6 +259,7 @@ def web_command(host: str, port: int) -> list[str]:
         *("--lifespan", "off", "--log-level", "warning", "--no-server-header", "--timeout-graceful-shutdown", "5"),
         # Longer than most people think about a vote: the next one finds its connection open.
         *("--timeout-keep-alive", "75"),
+        *(("--workers", str(settings.WEB_PROCESSES)) if settings.WEB_PROCESSES > 1 else ()),
     ]
 
 
