@@ -6,7 +6,7 @@ rejected one. Prompts of the test split never enter, whatever the filters say.
 
 A settlement (`rating.adjudication`) stands for all votes on its pair. A rater whom an admin has weighed counts with
 that weight, in the majority and in the margin; where the votes for the winning label weigh less than half a vote
-together, the row is left out.
+together, the row is left out. Scores become pairs by each rater's own grades (`graded`).
 """
 
 import hashlib
@@ -30,6 +30,7 @@ from feedbackhub.rating.adjudication import settlements
 from feedbackhub.rating.decisions import rater_weights
 from feedbackhub.rating.models import Judgment, JudgmentItem
 
+from .graded import graded
 from .models import PreferenceDataset, PreferenceRow
 
 FILTERS = {
@@ -235,6 +236,9 @@ def _preference_rows(project: Project, filters: dict, excluded: Counter) -> Iter
     for key, label, judgment in _compared(_judgments(project, filters, COMPARED), splits, filters, excluded):
         votes[key][label] += weights.get(judgment.rater_id, 1)
         voters[key].append(judgment.pk)
+    for key, label, rater, judgments in graded(_scored(project, splits, filters, excluded), project.criteria):
+        votes[key][label] += weights.get(rater, 1)
+        voters[key] += [one for one in judgments if one not in voters[key]]
     for key, label, judgment in _compared(_settlements(project, filters, COMPARED), splits, filters, Counter()):
         votes[key], voters[key] = Counter({label: 1}), [judgment.pk]
     yield from _aggregated(votes, voters, filters, excluded)
@@ -252,6 +256,16 @@ def _compared(
         for one, other in pairs:
             one, other = sorted((one, other), key=lambda item: item.output_id)
             yield (judgment.prompt_id, one.output_id, other.output_id), _label(judgment, one, other), judgment
+
+
+def _scored(project: Project, splits: dict[int, str], filters: dict, excluded: Counter) -> Iterator[list[Judgment]]:
+    """Judgments of scores that can be part of a row."""
+    for judgment in chain.from_iterable(_judgments(project, filters, ("scores",))):
+        judgment.found_items = _wanted(judgment.found_items, filters)
+        if reason := _excluded_at_once(judgment, splits):
+            excluded[reason] += len(judgment.found_items)
+        else:
+            yield [judgment]
 
 
 def _wanted(items: list[JudgmentItem], filters: dict) -> list[JudgmentItem]:
