@@ -2,7 +2,7 @@
 
 drain: 8 raters judge 1,000 tasks as fast as they can. crowd: 200 simulated raters, each thinking 5 s between the answer
 and the next vote, for five minutes. Fails where a request fails, a task has more judgments than it wants, an
-acknowledged judgment is not in the database, the tallies differ from the judgments, or the goals are missed.
+acknowledged judgment is not in the database, or the tallies differ from the judgments; says which goals are missed.
 """
 
 import asyncio
@@ -29,11 +29,17 @@ P95_MS_AT_MOST = 250
 def run() -> list[dict]:
     port = free_port()
     with feedbackhub(port):
-        rows = [drain(port), crowd(port)]
-    if not QUICK:
-        assert rows[0]["votes_a_second"] >= VOTES_A_SECOND_AT_LEAST, rows[0]
-        assert rows[1]["p95_ms"] < P95_MS_AT_MOST, rows[1]
-    return rows
+        return [drain(port), crowd(port)]
+
+
+def missed(rows: list[dict]) -> list[str]:
+    drained, crowded = rows
+    found = []
+    if (fast := drained["votes_a_second"]) < VOTES_A_SECOND_AT_LEAST:
+        found.append(f"{drained['database']}: {fast:.0f} votes a second, not {VOTES_A_SECOND_AT_LEAST}")
+    if (slow := crowded["p95_ms"]) >= P95_MS_AT_MOST:
+        found.append(f"{crowded['database']}: 95 % within {slow:.0f} ms, not {P95_MS_AT_MOST}")
+    return found
 
 
 def drain(port: int) -> dict:

@@ -16,6 +16,7 @@ SIZES = (1_000, 20_000) if QUICK else (1_000, 20_000, 1_000_000)
 JUDGED_BEFORE = 10_000 if QUICK else 100_000
 WARM_UP = 20  # votes not measured: connections, templates, statements prepared
 VOTES = 100 if QUICK else 300
+MEDIAN_MS_AT_MOST, P95_MS_AT_MOST = 10, 25
 
 
 def run() -> list[dict]:
@@ -30,6 +31,15 @@ def run() -> list[dict]:
     judgments_make(project, veteran, judgments=JUDGED_BEFORE)
     rows.append(_measure(project, veteran, tasks=size, judged_before=JUDGED_BEFORE))
     return rows
+
+
+def missed(rows: list[dict]) -> list[str]:
+    return [
+        f"{row['database']}, {row['tasks']} tasks: median {row['median_ms']:.1f} ms, 95 % within {row['p95_ms']:.1f} "
+        f"ms, not {MEDIAN_MS_AT_MOST} and {P95_MS_AT_MOST}"
+        for row in rows
+        if row["median_ms"] > MEDIAN_MS_AT_MOST or row["p95_ms"] > P95_MS_AT_MOST
+    ]
 
 
 def _measure(project, user, **what) -> dict:

@@ -18,6 +18,12 @@ def _stand_in_base(folder: Path) -> None:
     (folder / "SOURCE.json").write_text("{}")
 
 
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if {"up", "lived_in"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker("own_site")
+
+
 @pytest.fixture(scope="session")
 def lived_in(tmp_path_factory) -> Path:
     """A home that was started once: migrated, with the demo project, stopped in good order."""
