@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import t as student
+from scipy.special import ndtri, stdtrit
 
 BLOCK = 24  # hours: a day, whose hours are not alike
 HOURS_AT_LEAST = 3
@@ -53,7 +53,7 @@ def hours_left(counts: ArrayLike, left: int, *, rng: np.random.Generator | None 
 
 def _wider(blocks: float) -> float:
     """A bootstrap of few blocks is too narrow: by √((n − 1)/n), and by the normal's tails in the place of Student's."""
-    return float(student.ppf(0.975, blocks - 1) / student.ppf(0.975, np.inf) * np.sqrt(blocks / (blocks - 1)))
+    return float(stdtrit(blocks - 1, 0.975) / ndtri(0.975) * np.sqrt(blocks / (blocks - 1)))
 
 
 def _hours(counts: np.ndarray, left: int, block: int, blocks: int, rng: np.random.Generator) -> float:

@@ -38,14 +38,14 @@ def run_dir(tmp_path, tiny):
 
 @pytest.fixture
 def start():
-    """start(folder) → a running process; none outlives its test."""
+    """start(folder, cold=False) → a running process; none outlives its test."""
     started: list[Process] = []
 
-    def begin(folder: Path) -> Process:
-        started.append(Process(folder))
+    def begin(folder: Path, **how: bool) -> Process:
+        started.append(Process(folder, **how))
         return started[-1]
 
     yield begin
     for process in started:
-        if process.process.poll() is None:
+        if process.process.is_alive():
             process.kill()

@@ -2,10 +2,9 @@
 
 import json
 import os
-import signal
-import subprocess
 import sys
 import time
+from multiprocessing import get_context
 from pathlib import Path
 
 from training.run import run
@@ -105,18 +104,28 @@ def rows_of(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-class Process:
-    """`python -m training run DIR` as a process of its own."""
+# Processes are forked from one that has read the libraries, which takes each of its own seconds.
+FORKS = get_context("forkserver")
+FORKS.set_forkserver_preload(["transformers", "peft", "training.recipes.sft", "training.recipes.reward"])
 
-    def __init__(self, folder: Path):
+
+def _ended(folder: Path) -> None:
+    sys.exit(run(folder))
+
+
+class Process:
+    """What `python -m training run DIR` does, in a process of its own; `cold`: one that has the libraries to read."""
+
+    def __init__(self, folder: Path, *, cold: bool = False):
         self.folder = folder
-        self.process = subprocess.Popen([sys.executable, "-m", "training", "run", str(folder)], cwd=ROOT)
+        self.process = (get_context("spawn") if cold else FORKS).Process(target=_ended, args=(folder,))
+        self.process.start()
 
     def wait_for(self, condition, seconds: float = 60) -> None:
         """Until the condition holds; an error when the process ends first, or time is up."""
         deadline = time.monotonic() + seconds
         while not condition():
-            assert self.process.poll() is None, "the process ended before what was waited for"
+            assert self.process.is_alive(), "the process ended before what was waited for"
             assert time.monotonic() < deadline, "what was waited for did not come"
             time.sleep(0.005)
 
@@ -124,10 +133,15 @@ class Process:
         path = self.folder / "events.jsonl"
         self.wait_for(lambda: path.exists() and f'"step": {step},' in path.read_text())
 
+    def ended(self) -> int:
+        """Its exit code, when it has ended by itself."""
+        self.process.join(60)
+        return self.process.exitcode
+
     def terminate(self) -> int:
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(60)
+        self.process.terminate()
+        return self.ended()
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait(60)
+        self.process.join(60)
