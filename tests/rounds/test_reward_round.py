@@ -57,6 +57,7 @@ def pairs(project):
     return list(Task.objects.order_by("pk"))
 
 
+@pytest.mark.trains
 def test_from_votes_to_open_pairs_and_back(
     project, alice, bob, carol, base, pairs, vote, queue, api_of, client_of, django_assert_max_num_queries
 ):

@@ -70,6 +70,7 @@ def test_a_round_makes_a_model_that_answers_is_measured_and_meets_its_parent(
     assert step.tasks_created == Task.objects.filter(project=project).count()
 
 
+@pytest.mark.trains
 def test_thumbs_become_a_round_of_kto(project, alice, base, queue):
     import uuid
 
@@ -96,6 +97,7 @@ def test_thumbs_become_a_round_of_kto(project, alice, base, queue):
     assert Path(tuning_round.model.adapter, "adapter_model.safetensors").is_file()
 
 
+@pytest.mark.trains
 def test_completing_twice_registers_once(project, alice, base, demonstrations, queue):
     tuning_round = draft(project, alice, base, demonstrations)
     services.round_launch(tuning_round=tuning_round)
@@ -120,6 +122,7 @@ def test_the_sweeper_registers_what_a_lost_job_has_left(project, alice, base, de
     assert tuning_round.model.parent == base
 
 
+@pytest.mark.trains
 def test_without_held_out_prompts_the_steps_say_so(project, alice, base, queue):
     prompt_get_or_create(project=project, prompt="only one", references=["one"], split="train")
     dataset = dataset_freeze(project=project, by=alice, kind="sft")
@@ -132,6 +135,7 @@ def test_without_held_out_prompts_the_steps_say_so(project, alice, base, queue):
     assert "no prompt in the validation or test split" in step.message
 
 
+@pytest.mark.trains
 def test_a_failed_round_says_why_and_can_be_resumed(project, alice, base, demonstrations, queue):
     tuning_round = draft(project, alice, base, demonstrations)
     moved = Path(base.base).rename(Path(base.base).with_name("moved"))

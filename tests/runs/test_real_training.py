@@ -17,7 +17,7 @@ from feedbackhub.runs.models import Run
 from feedbackhub.runs.services import run_create, run_queue, run_supervise
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.trains, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture(scope="session")
