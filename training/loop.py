@@ -139,7 +139,7 @@ class Training:
     ):
         self.run, self.model, self.objective, self.validation = run, model, objective, validation
         self.settings = settings
-        self.schedule = Schedule([objective.tokens(row) for row in range(len(objective))], settings)
+        self.schedule = self.schedule_of(objective, settings)
         self.optimiser = MasterAdamW(model, weight_decay=settings.weight_decay)
         kept = {name: value for name, value in settings.as_dict().items() if name not in HARMLESS}
         self.identity = {**{f"settings.{name}": value for name, value in kept.items()}, **identity}
@@ -151,6 +151,10 @@ class Training:
         self._saved_at, self._saved_step = time.monotonic(), -1
         self._told_at = 0.0
         self._resume()
+
+    def schedule_of(self, objective: Objective, settings: Tuning) -> Schedule:
+        """Which rows each step takes."""
+        return Schedule([objective.tokens(row) for row in range(len(objective))], settings)
 
     @property
     def steps(self) -> int:

@@ -97,6 +97,12 @@ def _recipe(name: str):
         from .recipes.dpo import dpo as recipe
     elif name == "kto":
         from .recipes.kto import kto as recipe
+    elif name == "grpo":
+        from .recipes.grpo import grpo as recipe
+    elif name == "rloo":
+        from .recipes.rloo import rloo as recipe
+    elif name == "ppo":
+        from .recipes.ppo import ppo as recipe
     elif name == "generate":
         from .generate import generate as recipe
     else:
