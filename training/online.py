@@ -203,6 +203,7 @@ class OnlineObjective:
         rollout.of_answers["reward"] = scores - self.settings.missing_eos_penalty * unended
         return scores, parts
 
+    @torch.no_grad()
     def compare(self, roles: Roles, rollout: Rollout, check_stop: Callable[[], None]) -> None:
         """Log-probabilities by the policy that wrote (`old`) and by the reference, and the entropy, of each token."""
         found = {"old": [], "reference": [], "entropy": []}

@@ -2,10 +2,12 @@
 
 Shao et al. 2024 (DeepSeekMath, arXiv 2402.03300). Of the answers i to one prompt, with rewards r_i:
   advantage  Â_i = (r_i − mean(r)) / (std(r) + 1e-4)                                   section 4.1.2
-  per token  −min(ρ Â_i, clip(ρ, 1 − ε, 1 + ε) Â_i) + β k,  ρ = π / π_old              equation 3
+  per token  −min(ρ Â_i, clip(ρ, 1 − ε, 1 + ε) Â_i) + β ρ k,  ρ = π / π_old            equation 3
   k          π_ref / π − log(π_ref / π) − 1, an estimate of KL(π ‖ π_ref) that is never below 0   equation 4
-The loss is the mean over tokens (dapo: Yu et al. 2025, arXiv 2503.14476, equation 8), over the answers' own means
-(grpo), or over max_new_tokens times the answers (dr_grpo: Liu et al. 2025, arXiv 2503.20783, section 3.2).
+The ρ before k is DeepSeek-V3.2's (arXiv 2512.02556) and TRL's: with it the gradient of the last term is that of the
+divergence, without bias. The loss is the mean over tokens (dapo: Yu et al. 2025, arXiv 2503.14476, equation 8), over
+the answers' own means (grpo), or over max_new_tokens times the answers (dr_grpo: Liu et al. 2025, arXiv 2503.20783,
+section 3.2).
 """
 
 from collections.abc import Callable
@@ -38,7 +40,7 @@ def token_losses(
     clipped = ratios.clamp(1 - epsilon, 1 + epsilon)
     gains = torch.minimum(ratios * advantages, clipped * advantages)
     away = reference - logprobs
-    return -gains + beta * (away.exp() - away - 1), clipped * advantages < ratios * advantages
+    return -gains + beta * ratios * (away.exp() - away - 1), clipped * advantages < ratios * advantages
 
 
 class Groups(OnlineObjective):

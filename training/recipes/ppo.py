@@ -95,6 +95,7 @@ class Episodes(OnlineObjective):
     def tokens(self, row: int) -> int:
         return super().tokens(row) if row < len(self) else 0
 
+    @torch.no_grad()
     def weigh(self, roles: Roles, rollout: Rollout, check_stop: Callable[[], None]) -> dict[str, float]:
         s, known = self.settings, rollout.of_tokens
         values = []
