@@ -1,7 +1,7 @@
 """Peak memory and speed of GRPO, RLOO and PPO beside supervised tuning, all with LoRA on the same base and lengths.
 
 Each is a run in a process of its own (`python -m training run`), with a reward model of that base. Prompts and answers
-are pieces of a fixed text, of the same length for all; the online recipes write answers as long as the base likes, up to
+are pieces of a fixed text, of the same length for all; the online recipes write answers as long as the base likes, to
 that length. `ratio` is the peak over that of supervised tuning: four copies of the base would add three times its size.
 BASE names another base; FEEDBACKHUB_TEST_BASE the embedded one where it does not lie in var/models.
 """

@@ -224,11 +224,18 @@ class Training:
             f"{self.settings.learning_rate:g}), remove checkpoints/ and run it again.",
         )
 
-    @torch.no_grad()
     def evaluate(self, prefix: str = "validation_") -> None:
         """Measure the validation rows; a metric event, and `metrics` under the prefix."""
         started = time.monotonic()
         self.tell("evaluating")
+        sums = self._measured()
+        self._metric("validation", sums.means())
+        self.metrics |= {f"{prefix}{name}": value for name, value in sums.means().items()}
+        self._evaluation_seconds = time.monotonic() - started
+        self.tell("training")
+
+    @torch.no_grad()
+    def _measured(self) -> Sums:
         self.model.eval()
         sums = Sums()
         rows = sorted(range(len(self.validation)), key=self.validation.tokens)
@@ -238,10 +245,7 @@ class Training:
             batch = rows[start : start + size]
             loss, values = self.validation.loss(self.model, batch)
             sums.add(sum(self.validation.weight(row) for row in batch), {"loss": loss.item(), **values})
-        self._metric("validation", sums.means())
-        self.metrics |= {f"{prefix}{name}": value for name, value in sums.means().items()}
-        self._evaluation_seconds = time.monotonic() - started
-        self.tell("training")
+        return sums
 
     def result(self) -> dict:
         """What result.json tells of the training."""

@@ -185,7 +185,7 @@ class OnlineObjective:
             prompts = [self.prompts[row].prompt for row in rows[start : start + size]]
             some = seeds[start : start + size]
             written = decode(
-                roles.policy, prompts, how, seeds=some, ends=ends, pad=self.ready.pad, check_stop=check_stop
+                roles.acting(), prompts, how, seeds=some, ends=ends, pad=self.ready.pad, check_stop=check_stop
             )
             for prompt, answer in zip(prompts, written):
                 ended = answer.end is not None
@@ -209,7 +209,7 @@ class OnlineObjective:
         found = {"old": [], "reference": [], "entropy": []}
         for batch in self.batches(rollout, roles.device):
             check_stop()
-            old, entropy = logprobs_and_entropy(roles.policy, batch, self.settings.temperature)
+            old, entropy = logprobs_and_entropy(roles.acting(), batch, self.settings.temperature)
             with roles.reference() as parent:
                 reference = token_logprobs(parent, batch, self.settings.temperature)
             for name, values in (("old", old), ("reference", reference), ("entropy", entropy)):
@@ -346,19 +346,16 @@ class OnlineTraining(Training):
             self.objective.roll_out(self.model, number, rows, self._stop_if_wanted)
         written = time.monotonic() - started
         found = super()._train_step(sums)
+        self.model.acting()
         self.seconds += written
         self._recent[-1] += written
         return found
 
-    def evaluate(self, prefix: str = "validation_") -> None:
-        """Let the policy answer the held-out prompts; a metric event, and `metrics` under the prefix."""
-        started = time.monotonic()
-        self.tell("evaluating")
-        values = self.validation.examine(self.model, self._stop_if_wanted)
-        self._metric("validation", values)
-        self.metrics |= {f"{prefix}{name}": value for name, value in values.items()}
-        self._evaluation_seconds = time.monotonic() - started
-        self.tell("training")
+    def _measured(self) -> Sums:
+        """What the policy's answers to the held-out prompts are like."""
+        sums = Sums()
+        sums.add(1.0, self.validation.examine(self.model, self._stop_if_wanted))
+        return sums
 
     def _metric(self, split: str, values: dict[str, float], **more: float) -> None:
         """A training step tells of its rollout too."""

@@ -26,14 +26,14 @@ POLICY, REWARD, CRITIC = "default", "reward", "critic"
 class Roles(nn.Module):
     """The models of a reinforcement recipe. Its parameters that require a gradient are those that are trained.
 
-    policy: what is trained. body: the weights that the other roles share. With LoRA both are one; when every weight is
-    trained the body is a frozen copy of the parent, for it must stay what it was.
+    policy: what is trained. body: the weights that the other roles share. With LoRA both are one; when
+    weights of the base are trained the body is a frozen copy of the parent, for it must stay what it was.
     """
 
     def __init__(self, ready: Prepared, settings: Online, *, critic: bool = False):
         super().__init__()
         self.policy = ready.model
-        self.shared = settings.method != "full"
+        self.shared = settings.method in ("lora", "qlora")
         self.body = self.policy if self.shared else copy.deepcopy(ready.model).requires_grad_(False).eval()
         self.trained = [weight for weight in self.policy.parameters() if weight.requires_grad]
         self.value_head = None
@@ -85,6 +85,11 @@ class Roles(nn.Module):
 
     # --- Roles -------------------------------------------------------------------------------------------------------
 
+    def acting(self):
+        """The policy, to be asked or trained."""
+        self._rest()
+        return self.policy
+
     @contextmanager
     def reference(self) -> Iterator:
         """The parent, as a causal model."""
@@ -101,36 +106,37 @@ class Roles(nn.Module):
             yield self.reward_model
 
     def values(self, batch: Batch) -> Tensor:
-        """The critic's value of the state before each of the answers' tokens; [tokens], fp32."""
-        with self._as(CRITIC):
-            hidden = self.body.get_decoder()(
-                input_ids=batch.ids, attention_mask=batch.mask, position_ids=batch.positions, use_cache=False
-            ).last_hidden_state
+        """The critic's value of the state before each of the answers' tokens; [tokens], fp32.
+
+        The body stays the critic until another role is asked for: where activations are computed again in the backward
+        pass, that must be by the same adapter.
+        """
+        self._switch(CRITIC)
+        hidden = self.body.get_decoder()(
+            input_ids=batch.ids, attention_mask=batch.mask, position_ids=batch.positions, use_cache=False
+        ).last_hidden_state
         return hidden.flatten(0, 1)[batch.predicts].float() @ self.value_head
 
     @contextmanager
     def _as(self, adapter: str | None) -> Iterator[None]:
         """Within it the body computes with this adapter, or with none."""
         try:
-            for layer in _lora_layers(self.body):
-                if adapter is None:
-                    layer.enable_adapters(False)
-                else:
-                    layer.set_adapter(adapter, inference_mode=True)
-            self._gradients()
+            self._switch(adapter)
             yield
         finally:
             self._rest()
 
     def _rest(self) -> None:
-        """Between two roles a shared body is the policy, and what is trained has its gradients."""
-        for layer in _lora_layers(self.body):
-            layer.enable_adapters(True)
-            layer.set_adapter(POLICY, inference_mode=True)
-        self._gradients()
+        """A shared body is the policy."""
+        self._switch(POLICY)
 
-    def _gradients(self) -> None:
-        """PEFT gives gradients to the adapter that is switched on, and takes them from the others; not here."""
+    def _switch(self, adapter: str | None) -> None:
+        """PEFT gives gradients to the adapter that is switched on, and takes them from the others; here all that is
+        trained keeps them."""
+        for layer in _lora_layers(self.body):
+            layer.enable_adapters(adapter is not None)
+            if adapter is not None:
+                layer.set_adapter(adapter, inference_mode=True)
         for weight in self.trained:
             weight.requires_grad_(True)
 

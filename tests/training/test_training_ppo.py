@@ -68,7 +68,7 @@ def test_the_whole_loss_is_that_of_numpy(tiny, whiten):
     with torch.no_grad():
         for example in rollout.examples:
             ids = torch.tensor([example.prompt + example.answer])
-            logits.append(roles.policy(ids).logits[0, len(example.prompt) - 1 : -1].double().numpy() / 0.7)
+            logits.append(roles.acting()(ids).logits[0, len(example.prompt) - 1 : -1].double().numpy() / 0.7)
             values_now.append(roles.values(example_batch([example], 0, "cpu")).double().numpy())
     names = ("old", "reference", "value")
     old, reference, values = ([part.double().numpy() for part in rollout.split(name)] for name in names)
@@ -129,8 +129,27 @@ def test_policy_and_critic_learn_each_for_itself(tiny):
         roles.zero_grad(set_to_none=True)
 
 
+def test_activations_computed_twice_are_of_the_same_role(tiny):
+    """Checkpointing runs the base again in the backward pass, when another role may be switched on."""
+    gradients = []
+    for twice in (False, True):
+        objective, roles = objective_of(Episodes, tiny, PpoSettings(precision="fp32", rollout_prompts=4))
+        moved(roles)
+        rollout = by_hand(objective, roles, ANSWERS)
+        rollout.texts = ["good", "", "", ""]
+        objective.score(rollout, lambda: None)
+        objective.weigh(roles, rollout, lambda: None)
+        if twice:
+            roles.policy.activation_checkpointing_enable({"use_reentrant": False})
+        roles.train()
+        for rows in ([0, 1, 2, 3], [4, 5, 6, 7], [0, 1], [4, 5]):
+            objective.loss(roles, rows)[0].backward()
+        gradients.append(torch.cat([weight.grad.flatten() for weight in roles.trained]))
+    torch.testing.assert_close(*gradients)
+
+
 def test_the_optimum_is_reached(run_dir):
-    settings = {**LEARN, "max_steps": 60, "update_epochs": 2, "batch_size": 64, "rollout_prompts": 64}
+    settings = {**LEARN, "max_steps": 40, "update_epochs": 2, "batch_size": 64, "rollout_prompts": 64}
     folder = run_dir("ppo", {"train": prompt_rows(), "validation": prompt_rows(8)}, settings)
     metrics = finished(folder)["metrics"]
     assert metrics["validation_before_reward"] < 0.5

@@ -92,8 +92,8 @@ def test_roles_do_not_touch_each_other(run_dir, tiny, reward_model):
         with roles.reference() as parent:
             assert torch.equal(answer_logprobs(parent, batch)[0], answer_logprobs(base, batch)[0])
         value = roles.values(batch)
-        assert torch.equal(answer_logprobs(roles.policy, batch)[0], answer_logprobs(alone.policy, batch)[0])
-        assert not torch.equal(answer_logprobs(roles.policy, batch)[0], answer_logprobs(base, batch)[0])
+        assert torch.equal(answer_logprobs(roles.acting(), batch)[0], answer_logprobs(alone.policy, batch)[0])
+        assert not torch.equal(answer_logprobs(roles.acting(), batch)[0], answer_logprobs(base, batch)[0])
         with roles.rewarding():
             pass
         assert torch.equal(roles.values(batch), value)

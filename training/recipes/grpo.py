@@ -61,7 +61,7 @@ class Groups(OnlineObjective):
 
     def loss(self, roles: Roles, rows: list[int]) -> tuple[Tensor, dict[str, float]]:
         batch = example_batch([self.rollout.examples[row] for row in rows], self.ready.pad, roles.device)
-        logprobs = token_logprobs(roles.policy, batch, self.settings.temperature)
+        logprobs = token_logprobs(roles.acting(), batch, self.settings.temperature)
         once = self.updates == 1  # then π_old is π itself: no rounding between two batches comes in
         old = logprobs.detach() if once else self.rollout.tokens("old", rows, roles.device)
         reference = self.rollout.tokens("reference", rows, roles.device)

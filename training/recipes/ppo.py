@@ -124,7 +124,7 @@ class Episodes(OnlineObjective):
         return self._critic_loss(roles, batch, rows) if critic else self._policy_loss(roles, batch, rows)
 
     def _policy_loss(self, roles: Roles, batch: Batch, rows: list[int]) -> tuple[Tensor, dict[str, float]]:
-        logprobs = token_logprobs(roles.policy, batch, self.settings.temperature)
+        logprobs = token_logprobs(roles.acting(), batch, self.settings.temperature)
         old, advantages = (self.rollout.tokens(name, rows, roles.device) for name in ("old", "advantage"))
         losses, clipped = policy_losses(logprobs, old, advantages, self.settings.epsilon)
         return losses.sum(), {"policy_loss": losses.sum().item(), "clip_share": clipped.float().sum().item()}

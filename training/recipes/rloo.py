@@ -50,7 +50,7 @@ class LeaveOneOut(OnlineObjective):
 
     def loss(self, roles: Roles, rows: list[int]) -> tuple[Tensor, dict[str, float]]:
         batch = example_batch([self.rollout.examples[row] for row in rows], self.ready.pad, roles.device)
-        logprobs = answer_sums(token_logprobs(roles.policy, batch, self.settings.temperature), batch)
+        logprobs = answer_sums(token_logprobs(roles.acting(), batch, self.settings.temperature), batch)
         once = self.updates == 1  # then π_old is π itself: no rounding between two batches comes in
         old = logprobs.detach() if once else self.rollout.totals("old")[rows].to(roles.device)
         advantages = self.rollout.of_answers["advantage"][rows].to(roles.device)
