@@ -1,6 +1,5 @@
 """What an answer is worth to a reinforcement recipe: a reward model, rules, or a weighted sum of both."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -8,8 +7,8 @@ from .config import Online
 from .data import ChatTokens, Example, Fitting
 from .directory import RunDirectory
 from .errors import TrainingError
-from .models import Base, base_of, load_tokenizer
-from .reward_model import HEADS, answer_rewards, reward_check
+from .models import Base, base_of, fingerprint, load_tokenizer
+from .reward_model import answer_rewards, reward_check
 from .roles import Roles
 from .rules import Rule, rules_of
 from .tuning import Prepared
@@ -69,8 +68,7 @@ def judge_of(run: RunDirectory, spec: dict, settings: Online, ready: Prepared, r
     if base := reward_base(spec):
         roles.reward_add(base, ready.path, settings, run)
         tokenizer = load_tokenizer(base.path)
-        content = [(base.adapter / name).read_bytes() for name in ("adapter_model.safetensors", HEADS)]
-        judge.identity["reward"] = hashlib.sha256(b"".join(content)).hexdigest()
+        judge.identity["reward"] = fingerprint(reward_check(base))
         judge.tokens = ChatTokens(tokenizer, base.path)
         judge.pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
     return judge

@@ -112,16 +112,16 @@ def reward_save(model: RewardModel, folder: Path, about: dict) -> None:
 
 
 def reward_check(base: Base) -> Path:
-    """The folder of the reward model's adapter. Raises TrainingError unless there is one."""
-    folder = base.adapter
-    if folder is None or not (folder / HEADS).is_file():
-        message = f"{folder or base.path} is no reward model: it has no {HEADS}. Train one with the recipe reward."
+    """The folder of the reward model: its adapter's, or a whole model's. Raises TrainingError unless it is one."""
+    folder = base.adapter or Path(base.path)
+    if not (folder / HEADS).is_file():
+        message = f"{folder} is no reward model: it has no {HEADS}. Train one with the recipe reward."
         raise TrainingError("adapter_missing", message)
     return folder
 
 
 def reward_load(base: Base, precision: str = "auto") -> RewardModel:
-    """The reward model whose adapter lies in base.adapter, in evaluation mode. Raises TrainingError."""
+    """The reward model in base.adapter (or, whole, in base.path), in evaluation mode. Raises TrainingError."""
     reward_check(base)
     return reward_onto(load_base(base.path, precision), base)
 
@@ -135,7 +135,7 @@ def reward_onto(policy, base: Base, name: str = "default") -> RewardModel:
     from safetensors.torch import load_file
 
     folder = reward_check(base)
-    if adapter_shapes(folder):
+    if base.adapter and adapter_shapes(folder):
         fits(policy.get_base_model() if hasattr(policy, "peft_config") else policy, base)
         policy = _attached(policy, folder, name)
     found = load_file(folder / HEADS)["heads"]

@@ -33,7 +33,7 @@ class Roles(nn.Module):
     def __init__(self, ready: Prepared, settings: Online, *, critic: bool = False):
         super().__init__()
         self.policy = ready.model
-        self.shared = settings.method in ("lora", "qlora")
+        self.shared = hasattr(ready.model, "peft_config")
         self.body = self.policy if self.shared else copy.deepcopy(ready.model).requires_grad_(False).eval()
         self.trained = [weight for weight in self.policy.parameters() if weight.requires_grad]
         self.value_head = None

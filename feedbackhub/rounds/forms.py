@@ -97,7 +97,7 @@ class RoundForm(forms.Form):
 
 
 def _reward_model(project: Project) -> forms.ModelChoiceField:
-    found = models_of(project).filter(role=ModelVersion.Purpose.REWARD).exclude(adapter="").order_by("-pk")
+    found = models_of(project).filter(role=ModelVersion.Purpose.REWARD).order_by("-pk")
     return forms.ModelChoiceField(
         queryset=found,
         required=False,

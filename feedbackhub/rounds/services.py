@@ -115,7 +115,7 @@ def _reward_check(project: Project, recipe: str, reward: ModelVersion | None, se
         ) % {"recipe": recipe}
     elif reward.project_id not in (None, project.pk):
         message = _('model "%(name)s" belongs to another project.') % {"name": reward.name}
-    elif reward.role != ModelVersion.Purpose.REWARD or not reward.adapter:
+    elif reward.role != ModelVersion.Purpose.REWARD:
         message = _('model "%(name)s" is no reward model; train one with the recipe reward.') % {"name": reward.name}
     else:
         return
@@ -146,7 +146,7 @@ def _spec(
     if base.adapter:
         spec["base"]["adapter"] = base.adapter
     if reward:
-        spec["reward"] = {"path": reward.base, "adapter": reward.adapter}
+        spec["reward"] = {"path": reward.base, **({"adapter": reward.adapter} if reward.adapter else {})}
     return spec
 
 
