@@ -1,6 +1,6 @@
 """make bench: repeatable benchmarks. Each writes bench/results/NAME.json and prints a table.
 
-python -m bench                  all but the peers
+python -m bench                  all but the peers and the roles of training
 python -m bench rating crowd     some
 python -m bench --quick rating   small and short, to see whether it works; writes nothing
 """
@@ -27,8 +27,10 @@ DATABASES = {
     "imports": ("sqlite",),
     "active": ("sqlite",),
     "peers": ("postgresql",),
+    "roles": ("sqlite",),
 }
-OPTIONAL = {"peers"}  # installs Label Studio and Potato, a gigabyte
+# Label Studio and Potato are a gigabyte to install; training with four roles takes minutes.
+OPTIONAL = {"peers", "roles"}
 RESULTS = Path(__file__).parent / "results"
 
 

@@ -28,6 +28,8 @@ recipes  sft       rows {"messages": [...]}: learns the last answer
          dpo       rows {"prompt": [...], "chosen": [...], "rejected": [...]}
          reward    the same rows; "margin" asks for a distance
          kto       rows {"prompt": [...], "completion": [...], "label": true or false}
+         grpo      rows {"prompt": [...]}: writes answers and learns which score well; so do rloo and ppo.
+                   "reward": {"path", "adapter"} names a reward model, settings.rule_... rules; one of both
          score     data.answers, rows {"id", "prompt": [...], "completion": [...]}: rewards into scores.jsonl
          generate  data.prompts, rows {"id", "messages"}: answers into outputs.jsonl
          evaluate  settings.suite: text-overlap, perplexity, preference-accuracy, forgetting

@@ -72,6 +72,8 @@ def problem_with(value: object, rule) -> str:
             later = LATER.get((rule.name, value))
             return later or f"must be one of {', '.join(bounds['choices'])}"
         return ""
+    if kind is bool:
+        return "" if isinstance(value, bool) else "must be true or false"
     number = isinstance(value, int if kind is int else (int, float)) and not isinstance(value, bool)
     if not number or not math.isfinite(value):
         return "must be a whole number" if kind is int else "must be a number"
@@ -205,6 +207,103 @@ class RewardSettings(Tuning):
 
 
 @dataclass(frozen=True)
+class Online(Tuning):
+    """What the recipes have that learn from answers of their own."""
+
+    recipe = "online"
+
+    # A 135M model; larger ones want a tenth of it (TRL's examples for LoRA: 1e-5).
+    learning_rate: float = learning_rate(1e-4)
+    gradient_accumulation: int = setting(8, "Batches summed into one step.", minimum=1, maximum=1024)
+    max_new_tokens: int = setting(128, "Tokens of an answer at most.", minimum=1, maximum=32768)
+    # The log-probabilities are taken at the same temperature, else the ratios are of another policy.
+    temperature: float = setting(1.0, "Of the sampling; 1 is the model's own.", minimum=0.01, maximum=5)
+    rollout_prompts: int = setting(4, "Prompts answered between two looks at the rewards.", minimum=1, maximum=65536)
+    num_generations: int = setting(8, "Answers to each prompt.", minimum=1, maximum=1024)
+    rollout_batch_size: int = setting(32, "Answers written or scored at once.", minimum=1, maximum=1024)
+    update_epochs: int = setting(1, "How often a rollout's answers are learnt from.", minimum=1, maximum=100)
+    # Schulman et al. 2017, arXiv 1707.06347, table 3.
+    epsilon: float = setting(
+        0.2, "How far the ratio of new to old probability may leave 1 before it stops paying.", minimum=0.001, maximum=1
+    )
+    beta: float = setting(0.05, "Price of a nat of divergence from the parent; 0: none.", minimum=0, maximum=100)
+    # Huang et al. 2024, arXiv 2403.17031: the EOS trick.
+    missing_eos_penalty: float = setting(
+        1.0, "Taken from the reward of an answer that did not end by itself.", minimum=0, maximum=1000
+    )
+    max_kl: float = setting(
+        2.0, "Stop when the divergence from the parent exceeds this, in nats a token; 0: never.", minimum=0
+    )
+    reward_weight: float = setting(1.0, "What the reward model counts.", minimum=-1000, maximum=1000)
+    rule_weight: float = setting(1.0, "What the rules count: their mean, from 0 to 1.", minimum=-1000, maximum=1000)
+    rule_min_words: int | None = setting(None, "Rule: at least so many words; fewer count in part.", minimum=1)
+    rule_max_words: int | None = setting(None, "Rule: at most so many words; more count in part.", minimum=1)
+    rule_contains: str | None = setting(None, "Rule: these phrases must occur, separated by semicolons.")
+    rule_excludes: str | None = setting(None, "Rule: these phrases must not occur, separated by semicolons.")
+    rule_regex: str | None = setting(None, "Rule: this regular expression (Python's) must be found.")
+
+
+@dataclass(frozen=True)
+class GrpoSettings(Online):
+    """Group relative policy optimisation: answers against others to the same prompt."""
+
+    recipe = "grpo"
+
+    num_generations: int = setting(8, "Answers to each prompt; they are each other's measure.", minimum=2, maximum=1024)
+    # Shao et al. 2024, arXiv 2402.03300, section 4.2.
+    beta: float = setting(0.04, "Price of a nat of divergence from the parent; 0: none.", minimum=0, maximum=100)
+    # grpo: Shao et al., equation 3; dapo: Yu et al. 2025, arXiv 2503.14476, equation 8; dr_grpo: Liu et al. 2025,
+    # arXiv 2503.20783, section 3.2. dapo as in TRL: a token of a long answer counts as much as one of a short one.
+    loss: str = setting(
+        "dapo",
+        "What counts alike: dapo each token, grpo each answer, dr_grpo each token out of max_new_tokens.",
+        choices=["dapo", "grpo", "dr_grpo"],
+    )
+    # none: Liu et al. 2025: the division favours prompts that are too easy or too hard.
+    scale_rewards: str = setting(
+        "group",
+        "Rewards are divided by the standard deviation of the prompt's answers, of all answers, or not.",
+        choices=["group", "batch", "none"],
+    )
+
+
+@dataclass(frozen=True)
+class RlooSettings(Online):
+    """REINFORCE with a leave-one-out baseline: each answer against the mean of the others to its prompt."""
+
+    recipe = "rloo"
+
+    rollout_prompts: int = setting(8, "Prompts answered between two looks at the rewards.", minimum=1, maximum=65536)
+    # Ahmadian et al. 2024, arXiv 2402.14740, section 5: 2 and 4, and 4 does better.
+    num_generations: int = setting(4, "Answers to each prompt; they are each other's measure.", minimum=2, maximum=1024)
+
+
+@dataclass(frozen=True)
+class PpoSettings(Online):
+    """Proximal policy optimisation with a critic, on one copy of the base."""
+
+    recipe = "ppo"
+
+    rollout_prompts: int = setting(32, "Prompts answered between two looks at the rewards.", minimum=1, maximum=65536)
+    num_generations: int = setting(1, "Answers to each prompt.", minimum=1, maximum=1024)
+    # Ouyang et al. 2022, arXiv 2203.02155, appendix C.4, and TRL's PPO: 4 epochs, λ 0.95, γ 1, value loss 0.1.
+    update_epochs: int = setting(4, "How often a rollout's answers are learnt from.", minimum=1, maximum=100)
+    gamma: float = setting(1.0, "What a later reward is worth, a token.", minimum=0, maximum=1)
+    gae_lambda: float = setting(
+        0.95, "Advantages: 0 trusts the critic alone, 1 the rewards alone.", minimum=0, maximum=1
+    )
+    value_coefficient: float = setting(0.1, "Weight of the critic's loss.", minimum=0, maximum=100)
+    value_clip: float = setting(
+        0.2, "How far the critic's value may leave its old one before it stops paying.", minimum=0.001, maximum=1000
+    )
+    whiten_rewards: bool = setting(False, "Rewards are divided by their standard deviation over a rollout's tokens.")
+    # Ziegler et al. 2019, arXiv 1909.08593, section 2.2: a target of 6 nats an answer and more.
+    kl_target: float | None = setting(
+        None, "Divergence in nats an answer that beta is steered to; empty: beta stays as it is.", minimum=0.001
+    )
+
+
+@dataclass(frozen=True)
 class ScoreSettings(Settings):
     """A reward model's opinion of answers."""
 
@@ -267,6 +366,7 @@ RECIPES: dict[str, type[Settings]] = {
     kind.recipe: kind
     for kind in (
         *(SftSettings, RewardSettings, DpoSettings, KtoSettings),
+        *(GrpoSettings, RlooSettings, PpoSettings),
         *(GenerateSettings, ScoreSettings, EvaluateSettings),
     )
 }

@@ -263,6 +263,28 @@ def pairs(tokens: ChatTokens, rows: Iterable[tuple[Place, dict]], fitting: Fitti
     return made
 
 
+@dataclass(frozen=True)
+class Question:
+    """A prompt to be answered, as messages and in tokens."""
+
+    messages: list[dict]
+    prompt: list[int]
+    id: object
+
+
+def questions(
+    tokens: ChatTokens, rows: Iterable[tuple[Place, dict]], fitting: Fitting, answer_tokens: int
+) -> list[Question]:
+    """Prompts `{prompt}` (or `{messages}`) that leave room for an answer of `answer_tokens`."""
+    made = []
+    for place, row in rows:
+        messages = prompt_messages(row, place)
+        prompt = fitting.prompt(tokens.prompt(messages), answer_tokens, place.line)
+        if prompt is not None:
+            made.append(Question(messages, prompt, row.get("id", place.line)))
+    return made
+
+
 def _margin(row: dict, place: Place) -> float:
     margin = row.get("margin") or 0
     if isinstance(margin, bool) or not isinstance(margin, int | float) or not 0 <= margin <= 100:

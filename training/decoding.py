@@ -21,11 +21,15 @@ class Decoding:
 
 @dataclass
 class Answer:
-    """What a model wrote. tokens: without the end token. finish_reason: stop (it ended by itself) or length."""
+    """What a model wrote. tokens: without the end token. finish_reason: stop (it ended by itself) or length.
+
+    end: the token that it ended with, if it did.
+    """
 
     tokens: list[int]
     finish_reason: str
     latency_ms: int
+    end: int | None = None
 
 
 def stream_seed(*parts: object) -> int:
@@ -84,7 +88,7 @@ def decode(
             if answers[answer] is not None:
                 continue
             if token in ends:
-                answers[answer] = Answer(written[answer], "stop", _ms(started))
+                answers[answer] = Answer(written[answer], "stop", _ms(started), token)
                 continue
             written[answer].append(token)
             if count == how.max_new_tokens:

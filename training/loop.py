@@ -139,7 +139,7 @@ class Training:
     ):
         self.run, self.model, self.objective, self.validation = run, model, objective, validation
         self.settings = settings
-        self.schedule = Schedule([objective.tokens(row) for row in range(len(objective))], settings)
+        self.schedule = self.schedule_of(objective, settings)
         self.optimiser = MasterAdamW(model, weight_decay=settings.weight_decay)
         kept = {name: value for name, value in settings.as_dict().items() if name not in HARMLESS}
         self.identity = {**{f"settings.{name}": value for name, value in kept.items()}, **identity}
@@ -151,6 +151,10 @@ class Training:
         self._saved_at, self._saved_step = time.monotonic(), -1
         self._told_at = 0.0
         self._resume()
+
+    def schedule_of(self, objective: Objective, settings: Tuning) -> Schedule:
+        """Which rows each step takes."""
+        return Schedule([objective.tokens(row) for row in range(len(objective))], settings)
 
     @property
     def steps(self) -> int:
@@ -220,11 +224,18 @@ class Training:
             f"{self.settings.learning_rate:g}), remove checkpoints/ and run it again.",
         )
 
-    @torch.no_grad()
     def evaluate(self, prefix: str = "validation_") -> None:
         """Measure the validation rows; a metric event, and `metrics` under the prefix."""
         started = time.monotonic()
         self.tell("evaluating")
+        sums = self._measured()
+        self._metric("validation", sums.means())
+        self.metrics |= {f"{prefix}{name}": value for name, value in sums.means().items()}
+        self._evaluation_seconds = time.monotonic() - started
+        self.tell("training")
+
+    @torch.no_grad()
+    def _measured(self) -> Sums:
         self.model.eval()
         sums = Sums()
         rows = sorted(range(len(self.validation)), key=self.validation.tokens)
@@ -234,10 +245,7 @@ class Training:
             batch = rows[start : start + size]
             loss, values = self.validation.loss(self.model, batch)
             sums.add(sum(self.validation.weight(row) for row in batch), {"loss": loss.item(), **values})
-        self._metric("validation", sums.means())
-        self.metrics |= {f"{prefix}{name}": value for name, value in sums.means().items()}
-        self._evaluation_seconds = time.monotonic() - started
-        self.tell("training")
+        return sums
 
     def result(self) -> dict:
         """What result.json tells of the training."""

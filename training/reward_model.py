@@ -6,16 +6,17 @@ wanted. Several heads on one backbone, each trained on a bootstrap of the pairs,
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from .data import Example
 from .directory import write_whole
 from .errors import TrainingError
 from .models import Base, adapter_shapes, fits, load_base
-from .scoring import Batch
+from .scoring import Batch, example_batch
 
 HEADS = "reward_heads.safetensors"
 ABOUT = "reward.json"
@@ -63,6 +64,31 @@ def rewards(model: RewardModel, batch: Batch) -> Tensor:
     return model(batch, last_positions(batch))
 
 
+@torch.no_grad()
+def answer_rewards(
+    model: RewardModel,
+    answers: Sequence[Example],
+    pad: int,
+    *,
+    batch_size: int,
+    check_stop: Callable[[], None] = lambda: None,
+    told: Callable[[int], None] = lambda done: None,
+) -> list[list[float]]:
+    """Each answer's reward by each head, over the temperature; in the order given. Longest first, so few are padded.
+
+    check_stop: called before each batch; told: called after each with how many are done.
+    """
+    order = sorted(range(len(answers)), key=lambda row: -answers[row].length)
+    found: dict[int, list[float]] = {}
+    for start in range(0, len(order), batch_size):
+        check_stop()
+        part = order[start : start + batch_size]
+        batch = example_batch([answers[row] for row in part], pad, model.device)
+        found.update(zip(part, (rewards(model, batch) / model.temperature).tolist()))
+        told(len(found))
+    return [found[row] for row in range(len(answers))]
+
+
 # --- Kept and loaded ----------------------------------------------------------------------------------------------
 
 
@@ -85,18 +111,33 @@ def reward_save(model: RewardModel, folder: Path, about: dict) -> None:
     write_whole(path, json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
+def reward_check(base: Base) -> Path:
+    """The folder of the reward model: its adapter's, or a whole model's. Raises TrainingError unless it is one."""
+    folder = base.adapter or Path(base.path)
+    if not (folder / HEADS).is_file():
+        message = f"{folder} is no reward model: it has no {HEADS}. Train one with the recipe reward."
+        raise TrainingError("adapter_missing", message)
+    return folder
+
+
 def reward_load(base: Base, precision: str = "auto") -> RewardModel:
-    """The reward model whose adapter lies in base.adapter, in evaluation mode. Raises TrainingError."""
+    """The reward model in base.adapter (or, whole, in base.path), in evaluation mode. Raises TrainingError."""
+    reward_check(base)
+    return reward_onto(load_base(base.path, precision), base)
+
+
+def reward_onto(policy, base: Base, name: str = "default") -> RewardModel:
+    """The reward model of base.adapter on a copy of its base that is loaded already. Raises TrainingError.
+
+    policy: a causal model, or a PEFT model, which gets one more adapter called `name`. A reward model without a LoRA
+    (method frozen) adds none.
+    """
     from safetensors.torch import load_file
 
-    folder = base.adapter
-    if folder is None or not (folder / HEADS).is_file():
-        message = f"{folder or base.path} is no reward model: it has no {HEADS}. Train one with the recipe reward."
-        raise TrainingError("adapter_missing", message)
-    policy = load_base(base.path, precision)
-    if adapter_shapes(folder):
-        fits(policy, base)
-        policy = _attached(policy, folder)
+    folder = reward_check(base)
+    if base.adapter and adapter_shapes(folder):
+        fits(policy.get_base_model() if hasattr(policy, "peft_config") else policy, base)
+        policy = _attached(policy, folder, name)
     found = load_file(folder / HEADS)["heads"]
     about = json.loads((folder / ABOUT).read_text())
     if found.shape[1] != policy.config.hidden_size:
@@ -108,17 +149,21 @@ def reward_load(base: Base, precision: str = "auto") -> RewardModel:
     return model.eval()
 
 
-def _attached(policy, folder: Path):
+def _attached(policy, folder: Path, name: str):
     """The LoRA part of a reward adapter on a causal model: its head is ours, not PEFT's."""
     from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
     from safetensors.torch import load_file
 
     config = LoraConfig.from_pretrained(folder)
     config.task_type, config.modules_to_save, config.inference_mode = "CAUSAL_LM", None, True
-    model = get_peft_model(policy, config, autocast_adapter_dtype=False)
+    if hasattr(policy, "peft_config"):
+        policy.add_adapter(name, config, autocast_adapter_dtype=False)
+    else:
+        policy = get_peft_model(policy, config, adapter_name=name, autocast_adapter_dtype=False)
     weights = load_file(folder / "adapter_model.safetensors")
-    set_peft_model_state_dict(model, {name: weight for name, weight in weights.items() if name != SCORE})
-    return model
+    weights = {key: weight for key, weight in weights.items() if key != SCORE}
+    set_peft_model_state_dict(policy, weights, adapter_name=name)
+    return policy
 
 
 # --- What the numbers are worth -----------------------------------------------------------------------------------

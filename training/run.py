@@ -97,6 +97,12 @@ def _recipe(name: str):
         from .recipes.dpo import dpo as recipe
     elif name == "kto":
         from .recipes.kto import kto as recipe
+    elif name == "grpo":
+        from .recipes.grpo import grpo as recipe
+    elif name == "rloo":
+        from .recipes.rloo import rloo as recipe
+    elif name == "ppo":
+        from .recipes.ppo import ppo as recipe
     elif name == "generate":
         from .generate import generate as recipe
     else:
@@ -106,7 +112,7 @@ def _recipe(name: str):
 
 def _environment(spec: dict) -> None:
     """No telemetry, no progress bars in the log, no network unless the base is a hub id; threads that give way."""
-    base = spec.get("base") or {}
+    used = [spec.get("base") or {}, spec.get("reward") or {}]
     # Threads that wait by spinning keep a second busy process off the cores: two trainings on two cores each ran at a
     # twentieth of their speed then, instead of a third. Read by OpenMP when torch loads it.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -114,7 +120,7 @@ def _environment(spec: dict) -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    if not isinstance(base, dict) or Path(str(base.get("path"))).is_dir() or "path" not in base:
+    if all(not isinstance(base, dict) or Path(str(base.get("path"))).is_dir() or "path" not in base for base in used):
         os.environ["HF_HUB_OFFLINE"] = "1"
 
 

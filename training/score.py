@@ -1,13 +1,10 @@
 """The recipe score: what a reward model thinks of answers; a line each in scores.jsonl."""
 
-import torch
-
 from . import data
 from .config import ScoreSettings
 from .directory import RunDirectory, to_json, write_whole
 from .models import base_of, load_tokenizer
-from .reward_model import reward_load, rewards
-from .scoring import example_batch
+from .reward_model import answer_rewards, reward_load
 
 SCORES = "scores.jsonl"
 
@@ -31,17 +28,12 @@ def score(run: RunDirectory, spec: dict, settings: ScoreSettings) -> dict:
     run.check_stop()
     model = reward_load(base, settings.precision)
     pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
-    order = sorted(range(len(rows)), key=lambda row: -rows[row].length)
-    found: dict[int, list[float]] = {}
-    for start in range(0, len(order), settings.batch_size):
-        run.check_stop()
-        part = order[start : start + settings.batch_size]
-        with torch.inference_mode():
-            batch = example_batch([rows[row] for row in part], pad, model.device)
-            values = (rewards(model, batch) / model.temperature).tolist()
-        found.update(zip(part, values))
-        done = len(found) / len(rows)
-        run.status("scoring", progress=0.05 + 0.9 * done, message=f"{len(found)} of {len(rows)} answers")
+
+    def told(done: int) -> None:
+        progress = 0.05 + 0.9 * done / len(rows)
+        run.status("scoring", progress=progress, message=f"{done} of {len(rows)} answers")
+
+    found = answer_rewards(model, rows, pad, batch_size=settings.batch_size, check_stop=run.check_stop, told=told)
     lines = (
         {"id": row.id, "reward": sum(found[number]) / len(found[number]), "heads": found[number]}
         for number, row in enumerate(rows)

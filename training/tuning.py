@@ -126,7 +126,8 @@ def save(
     work, folder = run.path / f".{name}", run.path / name
     shutil.rmtree(work, ignore_errors=True)
     if settings.method == "lora":
-        ready.model.save_pretrained(work, save_embedding_layers=False)
+        # only the policy's: a reward model and a critic may stand beside it
+        ready.model.save_pretrained(work, save_embedding_layers=False, selected_adapters=["default"])
     elif settings.method == "full":
         ready.model.save_pretrained(work)
         ready.tokenizer.save_pretrained(work)

@@ -61,6 +61,8 @@ def round_shown(tuning_round: Round) -> dict:
             for step in tuning_round.follow_ups.order_by("pk")
         ],
     }
+    if tuning_round.reward_model_id:
+        shown["reward_model"] = tuning_round.reward_model.name
     if run.error_message:
         shown["error"] = {"kind": run.error_kind, "message": run.error_message}
     if run.result:
@@ -140,7 +142,9 @@ class Rounds(Endpoint):
 
 class RoundEndpoint(Endpoint):
     def round(self, request: Request, pk: int, allowed: frozenset[str]) -> Round:
-        found = Round.objects.select_related("project", "run", "model", "base_model").filter(pk=pk).first()
+        found = (
+            Round.objects.select_related("project", "run", "model", "base_model", "reward_model").filter(pk=pk).first()
+        )
         if found is None:
             raise NotFound(f"There is no round {pk} that you may see.")
         require(request.user, found.project, allowed)

@@ -10,10 +10,11 @@ from feedbackhub.projects.models import Project
 from feedbackhub.rating.models import Judgment
 
 from .models import PreferenceDataset
-from .recipes import DATASET_KIND, recipes, schema
+from .recipes import DATASET_KIND, ONLINE, recipes, schema
 
 # The settings that a person sees first; the others wait behind "more".
 FIRST = ("method", "epochs", "max_steps", "learning_rate", "beta", "loss", "batch_size", "lora_r")
+FIRST_ONLINE = ("max_new_tokens", "num_generations")
 
 
 class FreezeForm(forms.Form):
@@ -73,6 +74,8 @@ class RoundForm(forms.Form):
         self.fields["dataset"].queryset = datasets
         self.fields["dataset"].initial = datasets.first()
         self.fields["dataset"].label_from_instance = dataset_label
+        if recipe in ONLINE:
+            self.fields["reward_model"] = _reward_model(project)
         for name, rule in schema()[recipe]["settings"].items():
             self.fields[f"setting_{name}"] = _field(name, rule)
 
@@ -83,11 +86,28 @@ class RoundForm(forms.Form):
         return {name: value for name, value in given.items() if value not in (None, "", rules[name]["default"])}
 
     def first_settings(self) -> list:
-        return [self[f"setting_{name}"] for name in FIRST if f"setting_{name}" in self.fields]
+        return [self[f"setting_{name}"] for name in self._first() if f"setting_{name}" in self.fields]
 
     def more_settings(self) -> list:
-        names = [name for name in schema()[self.recipe]["settings"] if name not in FIRST]
+        names = [name for name in schema()[self.recipe]["settings"] if name not in self._first()]
         return [self[f"setting_{name}"] for name in names]
+
+    def _first(self) -> tuple[str, ...]:
+        return FIRST + FIRST_ONLINE if self.recipe in ONLINE else FIRST
+
+
+def _reward_model(project: Project) -> forms.ModelChoiceField:
+    found = models_of(project).filter(role=ModelVersion.Purpose.REWARD).order_by("-pk")
+    return forms.ModelChoiceField(
+        queryset=found,
+        required=False,
+        initial=found.first(),
+        empty_label=_("None: by rules alone"),
+        label=_("Reward model"),
+        help_text=_(
+            "Scores the answers that the model writes as it learns. One of the same base needs no memory of its own."
+        ),
+    )
 
 
 def dataset_label(dataset: PreferenceDataset) -> str:

@@ -59,6 +59,13 @@ class Round(models.Model):
     recipe = models.CharField(max_length=10)
     base_model = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="rounds_from")
     dataset = models.ForeignKey(PreferenceDataset, on_delete=models.PROTECT, related_name="rounds")
+    reward_model = models.ForeignKey(
+        ModelVersion,
+        on_delete=models.PROTECT,
+        null=True,
+        related_name="rounds_rewarded",
+        help_text="Whose opinion of its own answers the model learns from (grpo, rloo, ppo).",
+    )
     settings = models.JSONField(default=dict)
     run = models.OneToOneField(Run, on_delete=models.PROTECT, related_name="round")
     model = models.OneToOneField(ModelVersion, on_delete=models.PROTECT, null=True, related_name="made_by_round")

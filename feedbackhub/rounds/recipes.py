@@ -21,6 +21,10 @@ DATASET_KIND = {
     "ppo": "prompts",
 }
 
+# They learn from answers of their own, by a reward model, rules, or both.
+ONLINE = tuple(recipe for recipe, kind in DATASET_KIND.items() if kind == "prompts")
+RULES = ("rule_min_words", "rule_max_words", "rule_contains", "rule_excludes", "rule_regex")
+
 
 @cache
 def schema() -> dict:

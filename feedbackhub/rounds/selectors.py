@@ -14,7 +14,7 @@ def rounds_of(project: Project) -> QuerySet[Round]:
     """The project's rounds, latest first."""
     return (
         Round.objects.filter(project=project)
-        .select_related("run", "base_model", "model", "dataset")
+        .select_related("run", "base_model", "model", "dataset", "reward_model")
         .order_by("-number")
     )
 

@@ -18,7 +18,7 @@ from feedbackhub.runs.models import Run, RunState
 from . import doubt, follow_up
 from .datasets import chat
 from .models import PreferenceDataset, Round
-from .recipes import DATASET_KIND, recipe_check, settings_check
+from .recipes import DATASET_KIND, ONLINE, RULES, recipe_check, settings_check
 
 JOB = "feedbackhub.rounds.jobs.round_run"
 SAMPLE_PROMPTS = 4
@@ -37,20 +37,19 @@ def round_create(
 ) -> Round:
     """A draft of a round, its run directory written.
 
-    Raises DomainError: unknown recipe or setting, a base that cannot be trained, a dataset of another kind or project.
+    Raises DomainError: unknown recipe or setting, a base that cannot be trained, a dataset of another kind or project,
+    a reward model where none is used, or nothing to learn from where one is.
     """
     recipe_check(recipe)
     settings = settings_check(recipe, settings or {})
     _base_check(project, base_model)
+    _reward_check(project, recipe, reward_model, settings)
     _dataset_check(project, recipe, dataset)
-    if reward_model is not None:
-        message = f"Recipe {recipe} learns from the dataset alone and takes no reward model."
-        raise DomainError(message, fields={"reward_model": message})
     number = (Round.objects.filter(project=project).aggregate(last=Max("number"))["last"] or 0) + 1
     run = runs.run_create(
         project=project,
         recipe=recipe,
-        spec=_spec(number, recipe, base_model, dataset, settings),
+        spec=_spec(number, recipe, base_model, dataset, settings, reward_model),
         files=_files(project, dataset),
         queue="training",
         job=JOB,
@@ -62,6 +61,7 @@ def round_create(
         recipe=recipe,
         base_model=base_model,
         dataset=dataset,
+        reward_model=reward_model,
         settings=settings,
         run=run,
         created_by=by,
@@ -100,7 +100,36 @@ def _dataset_check(project: Project, recipe: str, dataset: PreferenceDataset) ->
     raise DomainError(message, fields={"dataset": message})
 
 
-def _spec(number: int, recipe: str, base: ModelVersion, dataset: PreferenceDataset, settings: dict) -> dict:
+def _reward_check(project: Project, recipe: str, reward: ModelVersion | None, settings: dict) -> None:
+    """Whether there is something to learn from: a reward model for the online recipes, or a rule; else neither."""
+    if recipe not in ONLINE:
+        if reward is None:
+            return
+        message = _("Recipe %(recipe)s learns from the dataset alone and takes no reward model.") % {"recipe": recipe}
+    elif reward is None:
+        if any(settings.get(rule) for rule in RULES):
+            return
+        message = _(
+            "Recipe %(recipe)s needs something that says what a good answer is: a reward model, or a rule among the "
+            "settings."
+        ) % {"recipe": recipe}
+    elif reward.project_id not in (None, project.pk):
+        message = _('model "%(name)s" belongs to another project.') % {"name": reward.name}
+    elif reward.role != ModelVersion.Purpose.REWARD:
+        message = _('model "%(name)s" is no reward model; train one with the recipe reward.') % {"name": reward.name}
+    else:
+        return
+    raise DomainError(message, fields={"reward_model": message})
+
+
+def _spec(
+    number: int,
+    recipe: str,
+    base: ModelVersion,
+    dataset: PreferenceDataset,
+    settings: dict,
+    reward: ModelVersion | None = None,
+) -> dict:
     """run.json (CONTRACT, "A run directory"), with what the model card tells of the data."""
     data = {"train": "data/train.jsonl", "samples": "data/samples.jsonl"}
     if dataset.counts.get("validation"):
@@ -116,6 +145,8 @@ def _spec(number: int, recipe: str, base: ModelVersion, dataset: PreferenceDatas
     }
     if base.adapter:
         spec["base"]["adapter"] = base.adapter
+    if reward:
+        spec["reward"] = {"path": reward.base, **({"adapter": reward.adapter} if reward.adapter else {})}
     return spec
 
 

@@ -122,6 +122,7 @@ def round_new(request: HttpRequest) -> HttpResponse:
                 base_model=form.cleaned_data["base_model"],
                 dataset=form.cleaned_data["dataset"],
                 settings=form.settings(),
+                reward_model=form.cleaned_data.get("reward_model"),
             )
             services.round_launch(tuning_round=tuning_round)
         except DomainError as error:

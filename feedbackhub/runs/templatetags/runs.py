@@ -30,7 +30,26 @@ TITLES = {
             "": _("Reward of the chosen answer minus that of the rejected one."),
         },
     ),
-    "kl": (_("KL to the parent"), {"": _("Estimated on answers to other prompts; at least 0.")}),
+    "reward": (_("Reward"), {"": _("Mean score of the answers that the model writes as it learns.")}),
+    "answer_tokens": (
+        _("Length of answers"),
+        {"": _("In tokens. Where reward rises with length alone, read samples.")},
+    ),
+    "kl": (
+        _("KL to the parent"),
+        {
+            "kto": _("Estimated on answers to other prompts; at least 0."),
+            "": _("Nats an answer, on the answers that the model writes: how far it has gone from its parent."),
+        },
+    ),
+    "entropy": (_("Entropy"), {"": _("Nats a token; near 0 it writes always the same.")}),
+    "cut_share": (_("Cut answers"), {"": _("Share that did not end by itself.")}),
+    "clip_share": (
+        _("Clipped"),
+        {"": _("Share of tokens or answers whose probability has moved as far as one step may.")},
+    ),
+    "value_loss": (_("Critic’s loss"), {"": ""}),
+    "explained_variance": (_("Explained variance"), {"": _("1: the critic knows the returns; 0: nothing of them.")}),
     "chosen_reward": (
         _("Reward of chosen answers"),
         {"": _("How much likelier than before the training, times beta.")},
@@ -44,7 +63,7 @@ TITLES = {
     "tokens_per_second": (_("Tokens per second"), {"": ""}),
     "memory_bytes": (_("Memory in bytes"), {"": _("Held by the training process.")}),
 }
-FIRST = ("loss", "accuracy", "margin")
+FIRST = ("loss", "accuracy", "margin", "reward", "answer_tokens")
 SPLITS = ("train", "validation")
 
 

@@ -1,0 +1,118 @@
+"""A round that learns from answers of its own: by a reward model named on the page or through the API, or by rules."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from django.urls import reverse
+
+from feedbackhub.catalog.models import ModelVersion
+from feedbackhub.catalog.services import prompt_get_or_create
+from feedbackhub.core.errors import DomainError
+from feedbackhub.rounds import follow_up, services
+from feedbackhub.rounds.datasets import dataset_freeze
+from feedbackhub.rounds.models import Round
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
+pytestmark = pytest.mark.django_db(transaction=True)
+SETTINGS = {"max_steps": 2, "max_new_tokens": 4, "rollout_prompts": 2, "num_generations": 2, "batch_size": 4}
+
+
+@pytest.fixture
+def base(project, tmp_path, settings, monkeypatch):
+    from training_cast import tiny_model
+
+    settings.RUNS_DIR = tmp_path / "runs"
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    folder = tiny_model(tmp_path / "tiny")
+    return ModelVersion.objects.create(
+        project=project, name="tiny", kind="local", base=str(folder), decoding={"max_new_tokens": 4}
+    )
+
+
+@pytest.fixture
+def reward(project, base, tmp_path):
+    """A reward model of the same base: its heads alone, on the base as it is."""
+    import json
+
+    from training_cast import finished, preference_rows
+
+    folder = tmp_path / "reward"
+    (folder / "data").mkdir(parents=True)
+    rows = "".join(json.dumps(row) + "\n" for row in preference_rows())
+    (folder / "data" / "train.jsonl").write_text(rows)
+    spec = {"recipe": "reward", "base": {"path": base.base}, "data": {"train": "data/train.jsonl"}}
+    (folder / "run.json").write_text(json.dumps({**spec, "settings": {"max_steps": 5, "heads": 2}}))
+    finished(folder)
+    adapter = str(folder / "adapter")
+    return ModelVersion.objects.create(
+        project=project, name="tiny+reward", kind="local", base=base.base, adapter=adapter, role="reward", parent=base
+    )
+
+
+@pytest.fixture
+def prompts(project, alice):
+    for number in range(8):
+        split = "train" if number < 6 else "test"
+        prompt_get_or_create(project=project, prompt=f"what is {number} ?", split=split)
+    return dataset_freeze(project=project, by=alice, kind="prompts")
+
+
+def test_from_the_page_to_blind_pairs(project, alice, base, reward, prompts, queue, client_of, api_of):
+    admin, url = client_of(alice), f"/p/{project.slug}/rounds/"
+    dataset_page = admin.get(reverse("rounds:dataset", args=[project.slug, prompts.pk])).content.decode()
+    assert f"?dataset={prompts.pk}&amp;recipe=grpo" in dataset_page
+    page = admin.get(f"{url}new/?recipe=grpo").content.decode()
+    assert "tiny+reward" in page, "the reward model is offered"
+    assert 'name="setting_num_generations"' in page.split("More settings")[0], "among the first settings"
+    assert "tiny+reward" not in admin.get(f"{url}new/?recipe=dpo").content.decode()
+
+    given = {f"setting_{name}": value for name, value in SETTINGS.items()}
+    given |= {"recipe": "grpo", "base_model": base.pk, "dataset": prompts.pk, "reward_model": reward.pk}
+    assert admin.post(f"{url}new/", given).status_code == 302
+    made = Round.objects.get()
+    assert made.reward_model == reward
+    for _ in range(6):  # the sweeper comes by, the workers work, until nothing is left to do
+        queue()
+        services.sweep()
+        if not follow_up.unfinished_rounds().exists():
+            break
+    made.refresh_from_db()
+    assert made.run.state == "completed", made.run.error_message
+    assert made.model.role == "policy"
+    assert {step.step: step.status for step in made.follow_ups.all()} == dict.fromkeys(follow_up.ORDER, "done")
+    page = admin.get(f"{url}{made.number}/").content.decode()
+    assert "tiny+reward" in page
+    assert 'id="curve-reward"' in page
+    shown = api_of(alice).get(f"/api/v1/rounds/{made.pk}/").json()
+    assert (shown["reward_model"], shown["model"]) == ("tiny+reward", made.model.name)
+    assert shown["result"]["metrics"]["train_kl"] is not None
+
+
+def test_the_api_takes_every_online_recipe_with_the_names_of_the_contract(
+    project, alice, base, reward, prompts, api_of
+):
+    for recipe in ("grpo", "rloo", "ppo"):
+        settings = {"beta": 0.1, "max_new_tokens": 4, "num_generations": 2, "seed": 3, "lora_dropout": 0.05}
+        body = {"recipe": recipe, "base_model": "tiny", "dataset": prompts.pk, "reward_model": "tiny+reward"}
+        made = api_of(alice).post(f"/api/v1/projects/{project.slug}/rounds/", {**body, "settings": settings}, "json")
+        assert made.status_code == 201, made.json()
+        assert made.json()["reward_model"] == "tiny+reward"
+    spec = Round.objects.latest("pk").run.spec
+    assert spec["reward"] == {"path": base.base, "adapter": reward.adapter}
+
+
+def test_what_there_is_to_learn_from_is_asked_for(project, alice, base, reward, prompts):
+    def draft(**given):
+        given = {"recipe": "rloo", "base_model": base, "dataset": prompts, **given}
+        return services.round_create(project=project, by=alice, **given)
+
+    with pytest.raises(DomainError, match="a reward model, or a rule"):
+        draft()
+    with pytest.raises(DomainError, match="is no reward model"):
+        draft(reward_model=base)
+    with pytest.raises(DomainError, match="takes no reward model"):
+        draft(recipe="dpo", reward_model=reward)
+    with pytest.raises(DomainError, match="num_generations must be at least 2"):
+        draft(reward_model=reward, settings={"num_generations": 1})
+    assert draft(settings={"rule_max_words": 20}).reward_model is None

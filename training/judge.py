@@ -1,0 +1,84 @@
+"""What an answer is worth to a reinforcement recipe: a reward model, rules, or a weighted sum of both."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from .config import Online
+from .data import ChatTokens, Example, Fitting
+from .directory import RunDirectory
+from .errors import TrainingError
+from .models import Base, base_of, fingerprint, load_tokenizer
+from .reward_model import answer_rewards, reward_check
+from .roles import Roles
+from .rules import Rule, rules_of
+from .tuning import Prepared
+
+
+def reward_base(spec: dict) -> Base | None:
+    """run.json's `reward`, checked as far as that goes without loading it; None when there is none."""
+    if not spec.get("reward"):
+        return None
+    base = base_of({"base": spec["reward"]})
+    reward_check(base)
+    return base
+
+
+@dataclass
+class Judge:
+    """Scores answers: reward_weight × the reward model's opinion + rule_weight × the mean of the rules.
+
+    The opinion is what the recipe `score` says of the same prompt and text: same tokens, same function, same units.
+    """
+
+    roles: Roles
+    settings: Online
+    rules: list[Rule]
+    tokens: ChatTokens | None = None
+    pad: int = 0
+    identity: dict[str, str] = field(default_factory=dict)
+
+    def __call__(
+        self, questions: list[list[dict]], texts: list[str], check_stop: Callable[[], None]
+    ) -> tuple[list[float], dict[str, list[float]]]:
+        """(scores, {part: its numbers before the weights}) of the texts as answers to the conversations."""
+        parts = {}
+        if self.rules:
+            parts["rules"] = [sum(rule(text) for rule in self.rules) / len(self.rules) for text in texts]
+        if self.tokens:
+            parts["reward_model"] = self._opinions(questions, texts, check_stop)
+        weights = {"rules": self.settings.rule_weight, "reward_model": self.settings.reward_weight}
+        scores = [sum(weights[name] * parts[name][n] for name in parts) for n in range(len(texts))]
+        return scores, parts
+
+    def _opinions(self, questions: list[list[dict]], texts: list[str], check_stop) -> list[float]:
+        answers = []
+        for messages, text in zip(questions, texts):
+            answer = self.tokens.answer(messages, text)
+            prompt = Fitting(self.settings.max_length).prompt(self.tokens.prompt(messages), len(answer), 0)
+            answers.append(Example(prompt or [], answer, None))
+        size = self.settings.rollout_batch_size
+        with self.roles.rewarding() as model:
+            heads = answer_rewards(model, answers, self.pad, batch_size=size, check_stop=check_stop)
+        return [sum(values) / len(values) for values in heads]
+
+
+def judge_of(run: RunDirectory, spec: dict, settings: Online, ready: Prepared, roles: Roles) -> Judge:
+    """The judge that run.json and the settings ask for. Raises TrainingError when they ask for none."""
+    judge = Judge(roles, settings, rules_of(settings))
+    if base := reward_base(spec):
+        roles.reward_add(base, ready.path, settings, run)
+        tokenizer = load_tokenizer(base.path)
+        judge.identity["reward"] = fingerprint(reward_check(base))
+        judge.tokens = ChatTokens(tokenizer, base.path)
+        judge.pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+    return judge
+
+
+def judge_check(spec: dict, settings: Online) -> None:
+    """Raise TrainingError, before anything is loaded, unless there is something to learn from that can be used."""
+    if reward_base(spec) is None and not rules_of(settings):
+        raise TrainingError(
+            "bad_run",
+            f"{settings.recipe} needs something that says what a good answer is: name a reward model in run.json's "
+            "reward, such as {path, adapter}, or set a rule, such as rule_max_words.",
+        )

@@ -1,0 +1,388 @@
+"""What grpo, rloo and ppo share: prompts → sampled answers → scores, kept as a rollout that some steps learn from.
+
+Each answer's random stream follows from seed, rollout and place, the order of the steps from seed and rollout, and the
+rollout is part of the checkpoint: a run that is resumed, in the middle of a rollout too, comes to the same weights.
+"""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from .checkpoints import checkpoints_remove
+from .config import Online
+from .data import Example, Question, questions
+from .decoding import Decoding, decode, end_tokens, stream_seed
+from .directory import RunDirectory
+from .errors import TrainingError
+from .judge import Judge, judge_check, judge_of
+from .loop import Sums, Training, seeded
+from .roles import Roles
+from .scoring import Batch, answer_logits, example_batch
+from .tuning import Prepared, prepare, sample, save
+
+ENTROPY_TOKENS = 256  # at once: the probabilities of more would be a large part of the memory
+TREND = 5  # rollouts whose means are compared
+LENGTH_GROWTH = 1.5
+
+
+@dataclass
+class Rollout:
+    """Answers that the policy wrote, and what is known of them when they are learnt from.
+
+    rows: the number of each answer's prompt. ended: whether it ended by itself. of_answers: {name: [answers]}.
+    of_tokens: {name: [tokens of all answers, one after another]}.
+    """
+
+    number: int
+    rows: list[int]
+    examples: list[Example]
+    ended: list[bool]
+    texts: list[str] = field(default_factory=list)
+    of_answers: dict[str, Tensor] = field(default_factory=dict)
+    of_tokens: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def lengths(self) -> list[int]:
+        return [len(example.answer) for example in self.examples]
+
+    def split(self, name: str) -> list[Tensor]:
+        """A per-token tensor as one tensor an answer."""
+        return list(self.of_tokens[name].split(self.lengths))
+
+    def tokens(self, name: str, answers: Sequence[int], device) -> Tensor:
+        """A per-token tensor of some answers, in the order of a batch of them."""
+        parts = self.split(name)
+        return torch.cat([parts[answer] for answer in answers]).to(device)
+
+    def totals(self, name: str) -> Tensor:
+        """The sum of a per-token tensor over each answer; [answers]."""
+        return torch.stack([part.sum() for part in self.split(name)])
+
+    def state(self) -> dict[str, Tensor]:
+        """As tensors for a checkpoint; the prompts and the texts are not in it."""
+        kept = {
+            "rollout/number": torch.tensor([self.number]),
+            "rollout/rows": torch.tensor(self.rows),
+            "rollout/lengths": torch.tensor(self.lengths),
+            "rollout/answers": torch.tensor([token for example in self.examples for token in example.answer]),
+            "rollout/ended": torch.tensor(self.ended),
+        }
+        kept |= {f"rollout/of_answers/{name}": value for name, value in self.of_answers.items()}
+        kept |= {f"rollout/of_tokens/{name}": value for name, value in self.of_tokens.items()}
+        return {name: value.contiguous() for name, value in kept.items()}
+
+    @classmethod
+    def of_state(cls, tensors: dict[str, Tensor], prompts: list[Question]) -> "Rollout | None":
+        """What `state` gave, if it gave anything."""
+        if "rollout/number" not in tensors:
+            return None
+        rows = tensors["rollout/rows"].tolist()
+        answers = tensors["rollout/answers"].split(tensors["rollout/lengths"].tolist())
+        examples = [Example(prompts[row].prompt, answer.tolist(), None) for row, answer in zip(rows, answers)]
+        found = cls(int(tensors["rollout/number"]), rows, examples, tensors["rollout/ended"].tolist())
+        for kind in ("of_answers", "of_tokens"):
+            start = f"rollout/{kind}/"
+            getattr(found, kind).update({n.removeprefix(start): t for n, t in tensors.items() if n.startswith(start)})
+        return found
+
+
+# --- Log-probabilities -----------------------------------------------------------------------------------------------
+
+
+def token_logprobs(model, batch: Batch, temperature: float) -> Tensor:
+    """Log-probability of each of the answers' tokens when sampled at this temperature; [tokens], fp32."""
+    return -cross_entropy(answer_logits(model, batch).float() / temperature, batch.targets, reduction="none")
+
+
+@torch.no_grad()
+def logprobs_and_entropy(model, batch: Batch, temperature: float) -> tuple[Tensor, Tensor]:
+    """Likewise, with the entropy in nats of the distribution that each token was drawn from; both [tokens]."""
+    logprobs, entropies = [], []
+    logits = answer_logits(model, batch)
+    for part, targets in zip(logits.split(ENTROPY_TOKENS), batch.targets.split(ENTROPY_TOKENS)):
+        chances = torch.log_softmax(part.float() / temperature, dim=-1)
+        logprobs.append(chances.gather(-1, targets[:, None])[:, 0])
+        entropies.append(-(chances.exp() * chances).sum(-1))
+    return torch.cat(logprobs), torch.cat(entropies)
+
+
+# --- An objective whose rows are the answers of the latest rollout ---------------------------------------------------
+
+
+class OnlineObjective:
+    """Prompts that the policy answers, and the loss of its answers. A recipe says what advantages and loss are.
+
+    Row i is answer i of the rollout; the answers to one prompt stand together.
+    """
+
+    has_critic = False
+
+    def __init__(self, run: RunDirectory, ready: Prepared, prompts: list[Question], judge: Judge, settings: Online):
+        self.run, self.ready, self.prompts, self.judge, self.settings = run, ready, prompts, judge, settings
+        self.rollout: Rollout | None = None
+        self.history = torch.zeros(0, 2)  # each rollout's mean reward and length
+        self.shown: dict[str, float] = {}
+
+    def __len__(self) -> int:
+        """Answers of a rollout."""
+        return self.settings.rollout_prompts * self.settings.num_generations
+
+    @property
+    def updates_an_epoch(self) -> int:
+        """Steps that go once through a rollout."""
+        return math.ceil(len(self) / (self.settings.batch_size * self.settings.gradient_accumulation))
+
+    @property
+    def updates(self) -> int:
+        """Steps that learn from one rollout."""
+        return self.updates_an_epoch * self.settings.update_epochs
+
+    def weight(self, row: int) -> float:
+        return 1.0
+
+    def tokens(self, row: int) -> int:
+        return self.rollout.examples[row].length
+
+    # What a recipe adds:
+
+    def weigh(self, roles: Roles, rollout: Rollout, check_stop: Callable[[], None]) -> dict[str, float]:
+        """Put the advantages into the rollout; returns metrics of it."""
+        raise NotImplementedError
+
+    def loss(self, roles: Roles, rows: list[int]) -> tuple[Tensor, dict[str, float]]:
+        raise NotImplementedError
+
+    # --- A rollout -----------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def roll_out(self, roles: Roles, number: int, rows: list[int], check_stop: Callable[[], None]) -> None:
+        """Let the policy answer the prompts of these rows, score the answers, and find their advantages."""
+        roles.eval()
+        each = self.settings.num_generations
+        rows = [row for row in rows for _ in range(each)]
+        seeds = [stream_seed(self.settings.seed, "rollout", number, place) for place in range(len(rows))]
+        rollout = self.write(roles, rows, seeds, check_stop)
+        rollout.number = number
+        scores, parts = self.score(rollout, check_stop)
+        self.compare(roles, rollout, check_stop)
+        self.shown = {**self.measured(rollout, scores, parts), **self.weigh(roles, rollout, check_stop)}
+        self.rollout = rollout
+        self._look_out(rollout)
+
+    def write(self, roles: Roles, rows: list[int], seeds: list[int], check_stop: Callable[[], None]) -> Rollout:
+        """An answer to the prompt of each row, by left-padded batches with a cache."""
+        tokenizer, size = self.ready.tokenizer, self.settings.rollout_batch_size
+        how = Decoding(max_new_tokens=self.settings.max_new_tokens, temperature=self.settings.temperature)
+        ends = end_tokens(roles.policy, tokenizer)
+        rollout = Rollout(-1, rows, [], [])
+        for start in range(0, len(rows), size):
+            prompts = [self.prompts[row].prompt for row in rows[start : start + size]]
+            some = seeds[start : start + size]
+            written = decode(
+                roles.acting(), prompts, how, seeds=some, ends=ends, pad=self.ready.pad, check_stop=check_stop
+            )
+            for prompt, answer in zip(prompts, written):
+                ended = answer.end is not None
+                rollout.examples.append(Example(prompt, [*answer.tokens, *([answer.end] if ended else [])], None))
+                rollout.ended.append(ended)
+                rollout.texts.append(tokenizer.decode(answer.tokens, skip_special_tokens=True).strip())
+        return rollout
+
+    def score(self, rollout: Rollout, check_stop: Callable[[], None]) -> tuple[Tensor, dict[str, list[float]]]:
+        """(the judge's scores [answers], their parts); the rollout gets them less the penalty for not ending."""
+        messages = [self.prompts[row].messages for row in rollout.rows]
+        scores, parts = self.judge(messages, rollout.texts, check_stop)
+        scores = torch.tensor(scores)
+        unended = ~torch.tensor(rollout.ended)
+        rollout.of_answers["reward"] = scores - self.settings.missing_eos_penalty * unended
+        return scores, parts
+
+    @torch.no_grad()
+    def compare(self, roles: Roles, rollout: Rollout, check_stop: Callable[[], None]) -> None:
+        """Log-probabilities by the policy that wrote (`old`) and by the reference, and the entropy, of each token."""
+        found = {"old": [], "reference": [], "entropy": []}
+        for batch in self.batches(rollout, roles.device):
+            check_stop()
+            old, entropy = logprobs_and_entropy(roles.acting(), batch, self.settings.temperature)
+            with roles.reference() as parent:
+                reference = token_logprobs(parent, batch, self.settings.temperature)
+            for name, values in (("old", old), ("reference", reference), ("entropy", entropy)):
+                found[name].append(values.cpu())
+        rollout.of_tokens |= {name: torch.cat(values) for name, values in found.items()}
+
+    def batches(self, rollout: Rollout, device) -> list[Batch]:
+        """All answers of a rollout, in order, by as many as a step takes at once."""
+        size = self.settings.batch_size
+        parts = (rollout.examples[start : start + size] for start in range(0, len(rollout.examples), size))
+        return [example_batch(part, self.ready.pad, device) for part in parts]
+
+    def measured(self, rollout: Rollout, scores: Tensor, parts: dict[str, list[float]]) -> dict[str, float]:
+        """What is told of every rollout. kl: nats an answer, a sample's estimate; entropy: nats a token."""
+        kept = rollout.of_tokens
+        return {
+            "reward": scores.mean().item(),
+            "reward_std": scores.std().item() if len(scores) > 1 else 0.0,
+            **({name: sum(values) / len(values) for name, values in parts.items()} if len(parts) > 1 else {}),
+            "kl": (kept["old"] - kept["reference"]).sum().item() / len(scores),
+            "entropy": kept["entropy"].mean().item(),
+            "answer_tokens": sum(rollout.lengths) / len(scores),
+            "cut_share": 1 - sum(rollout.ended) / len(scores),
+        }
+
+    @torch.no_grad()
+    def examine(self, roles: Roles, check_stop: Callable[[], None]) -> dict[str, float]:
+        """What `measured` tells of one answer to each prompt, by the same random streams each time; loss: −reward."""
+        roles.eval()
+        rows = list(range(len(self.prompts)))
+        seeds = [stream_seed(self.settings.seed, "validation", row) for row in rows]
+        rollout = self.write(roles, rows, seeds, check_stop)
+        scores, parts = self.score(rollout, check_stop)
+        self.compare(roles, rollout, check_stop)
+        values = self.measured(rollout, scores, parts)
+        return {"loss": -values["reward"], **values}
+
+    # --- Alarms --------------------------------------------------------------------------------------------------
+
+    def _look_out(self, rollout: Rollout) -> None:
+        """Stop when the policy runs away from its parent; warn when the reward rises by length alone, it seems."""
+        far = (rollout.of_tokens["old"] - rollout.of_tokens["reference"]).mean().item()
+        if self.settings.max_kl and not far <= self.settings.max_kl:
+            raise TrainingError(
+                "kl_blew_up",
+                f"In rollout {rollout.number + 1} the policy is {far:.2f} nats a token away from its parent; max_kl is "
+                f"{self.settings.max_kl:g}. It no longer writes the parent's language, and the reward says little of "
+                "such answers. Raise beta or lower learning_rate, remove checkpoints/ and run it again.",
+            )
+        now = torch.tensor([[self.shown["reward"], self.shown["answer_tokens"]]])
+        self.history = torch.cat([self.history, now])
+        if len(self.history) == 2 * TREND or (len(self.history) > 2 * TREND and len(self.history) % (4 * TREND) == 0):
+            (reward, length), (reward_now, length_now) = self.history[:TREND].mean(0), self.history[-TREND:].mean(0)
+            if reward_now > reward and length_now > LENGTH_GROWTH * length:
+                self.run.warn(
+                    f"The reward rose from {reward:.2f} to {reward_now:.2f} while answers grew from {length:.0f} to "
+                    f"{length_now:.0f} tokens: the model may be paid for length. Read samples, or set rule_max_words."
+                )
+
+    # --- Checkpoints ---------------------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Tensor]:
+        return {"history": self.history, **(self.rollout.state() if self.rollout else {})}
+
+    def load(self, tensors: dict[str, Tensor]) -> None:
+        self.history = tensors["history"]
+        self.rollout = Rollout.of_state(tensors, self.prompts)
+
+
+# --- The loop --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RolloutSchedule:
+    """Which prompts each rollout answers, and which of its answers each step learns from."""
+
+    prompts: int
+    objective: OnlineObjective
+    settings: Online
+
+    @property
+    def answers(self) -> int:
+        return len(self.objective)
+
+    @property
+    def steps(self) -> int:
+        rollouts = math.ceil(self.settings.epochs * self.prompts / self.settings.rollout_prompts)
+        return self.settings.max_steps or max(1, rollouts * self.objective.updates)
+
+    def epoch(self, step: int) -> float:
+        """Epochs of the prompts done once `step` steps are."""
+        return step / self.objective.updates * self.settings.rollout_prompts / self.prompts
+
+    def rows(self, rollout: int) -> list[int]:
+        """The prompts of a rollout: the next of an endless line in which each epoch stands in an order of its own."""
+        first = rollout * self.settings.rollout_prompts
+        found, orders = [], {}
+        for place in range(first, first + self.settings.rollout_prompts):
+            epoch, place = divmod(place, self.prompts)
+            if epoch not in orders:
+                orders[epoch] = list(range(self.prompts))
+                seeded(self.settings.seed, "epoch", epoch).shuffle(orders[epoch])
+            found.append(orders[epoch][place])
+        return found
+
+    def batches(self, step: int) -> list[list[int]]:
+        """The micro-batches of a step, answers of like length together; the critic's, numbered on, come last."""
+        rollout, place = divmod(step, self.objective.updates)
+        epoch, part = divmod(place, self.objective.updates_an_epoch)
+        order = list(range(self.answers))
+        seeded(self.settings.seed, "rollout", rollout, epoch).shuffle(order)
+        size = self.settings.batch_size * self.settings.gradient_accumulation
+        rows = sorted(order[part * size : (part + 1) * size], key=lambda row: -self.objective.tokens(row))
+        size = self.settings.batch_size
+        batches = [rows[start : start + size] for start in range(0, len(rows), size)]
+        if self.objective.has_critic:
+            batches += [[row + self.answers for row in batch] for batch in batches]
+        return batches
+
+
+class OnlineTraining(Training):
+    """The loop of the other recipes, with a rollout before the steps that learn from it."""
+
+    schedule: RolloutSchedule
+
+    def schedule_of(self, objective: OnlineObjective, settings: Online) -> RolloutSchedule:
+        return RolloutSchedule(len(objective.prompts), objective, settings)
+
+    def _train_step(self, sums: Sums) -> tuple[float, float]:
+        started = time.monotonic()
+        number, place = divmod(self.step, self.objective.updates)
+        if place == 0:
+            rows = self.schedule.rows(number)
+            self.objective.roll_out(self.model, number, rows, self._stop_if_wanted)
+        written = time.monotonic() - started
+        found = super()._train_step(sums)
+        self.model.acting()
+        self.seconds += written
+        self._recent[-1] += written
+        return found
+
+    def _measured(self) -> Sums:
+        """What the policy's answers to the held-out prompts are like."""
+        sums = Sums()
+        sums.add(1.0, self.validation.examine(self.model, self._stop_if_wanted))
+        return sums
+
+    def _metric(self, split: str, values: dict[str, float], **more: float) -> None:
+        """A training step tells of its rollout too."""
+        if split == "train":
+            shown = self.objective.shown
+            self.metrics |= {f"train_{name}": value for name, value in shown.items()}
+            values = {**values, **shown}
+        super()._metric(split, values, **more)
+
+
+# --- The recipe around them ------------------------------------------------------------------------------------------
+
+
+def learn(run: RunDirectory, spec: dict, settings: Online, kind: type[OnlineObjective]) -> dict:
+    """Prepare, train, save; returns what result.json is to say. Rows: `{prompt}`, conversational."""
+    judge_check(spec, settings)
+    ready = prepare(run, spec, settings, partial(questions, answer_tokens=settings.max_new_tokens))
+    roles = Roles(ready, settings, critic=kind.has_critic)
+    judge = judge_of(run, spec, settings, ready, roles)
+    ready.identity |= judge.identity
+    objective = kind(run, ready, ready.train, judge, settings)
+    validation = kind(run, ready, ready.validation, judge, settings) if ready.validation else None
+    training = OnlineTraining(run, roles, objective, validation, settings, ready.identity)
+    if training.step == 0:
+        sample(run, spec, settings, ready, "before")
+    metrics = training.work()
+    sample(run, spec, settings, ready, "after")
+    saved = save(run, spec, settings, ready, metrics)
+    checkpoints_remove(run)
+    return {**saved, **training.result(), "rows": len(ready.train)}
