@@ -67,15 +67,17 @@ def rewards(model: RewardModel, batch: Batch) -> Tensor:
 
 
 def reward_save(model: RewardModel, folder: Path, about: dict) -> None:
-    """Write heads and what they were found to be into an adapter's folder.
+    """Write heads and what they were found to be into an adapter's folder, or a whole model's.
 
-    The mean head is also added to the adapter as `score`, so that PEFT loads it as a sequence classifier of one label.
+    The mean head is also added to an adapter as `score`, so that PEFT loads it as a sequence classifier of one label.
     """
     from safetensors.torch import load_file, save_file
 
     heads = model.heads.detach().cpu().float().contiguous()
     save_file({"heads": heads}, folder / HEADS)
     write_whole(folder / ABOUT, json.dumps({"heads": len(heads), **about}, indent=2) + "\n")
+    if (folder / "config.json").is_file():
+        return
     path = folder / "adapter_model.safetensors"
     weights = load_file(path) if path.is_file() else {}
     save_file({**weights, SCORE: heads.mean(0, keepdim=True).contiguous()}, path)
@@ -86,15 +88,15 @@ def reward_save(model: RewardModel, folder: Path, about: dict) -> None:
 
 
 def reward_load(base: Base, precision: str = "auto") -> RewardModel:
-    """The reward model whose adapter lies in base.adapter, in evaluation mode. Raises TrainingError."""
+    """The reward model in base.adapter (or, whole, in base.path), in evaluation mode. Raises TrainingError."""
     from safetensors.torch import load_file
 
-    folder = base.adapter
-    if folder is None or not (folder / HEADS).is_file():
-        message = f"{folder or base.path} is no reward model: it has no {HEADS}. Train one with the recipe reward."
+    folder = base.adapter or Path(base.path)
+    if not (folder / HEADS).is_file():
+        message = f"{folder} is no reward model: it has no {HEADS}. Train one with the recipe reward."
         raise TrainingError("adapter_missing", message)
-    policy = load_base(base.path, precision)
-    if adapter_shapes(folder):
+    policy = load_base(base.path, precision, base.quantisation)
+    if base.adapter and adapter_shapes(folder):
         fits(policy, base)
         policy = _attached(policy, folder)
     found = load_file(folder / HEADS)["heads"]
