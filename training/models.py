@@ -284,8 +284,8 @@ def fits(model, base: Base) -> None:
     if not shapes:
         raise TrainingError("adapter_mismatch", f"The adapter {base.adapter} holds no LoRA weights.")
     for name, shape in shapes.items():
-        weight = getattr(modules.get(name), "weight", None)
-        found = None if weight is None else tuple(weight.shape)
+        layer = modules.get(name)  # a quantised one keeps its weight in another shape
+        found = (layer.out_features, layer.in_features) if hasattr(layer, "out_features") else None
         if found != shape:
             there = "has no such layer" if found is None else f"has {found[0]}×{found[1]}"
             raise TrainingError(
