@@ -292,6 +292,11 @@ class RewardSettings(Tuning):
     margin: float = setting(
         0.0, "By how much rewards must differ at least, times the row's margin (1: unanimous).", minimum=0, maximum=100
     )
+    balance: str = setting(
+        "answers",
+        "answers: no answer counts twice for being compared twice, as in rankings; pairs: each pair counts once.",
+        choices=["answers", "pairs"],
+    )
     # Coste et al. 2024, arXiv 2310.02743: four or five members show most of the spread.
     heads: int = setting(
         4, "Heads, each on a bootstrap of the pairs: their spread is the uncertainty.", minimum=1, maximum=64

@@ -132,6 +132,23 @@ def test_a_shared_prompt_changes_neither_value_nor_gradient(tiny):
     torch.testing.assert_close(gradients[0].norm(), gradients[1].norm(), rtol=1e-4, atol=1e-4)
 
 
+def test_answers_stand_apart_where_sharing_would_cost_more(tiny):
+    """By the work that each form is; both give the same numbers in the same order."""
+    from training.scoring import answers_batch, pairs_apart
+
+    assert not pairs_apart(256 + 2 * 32, 256 + 32, width=576)
+    assert not pairs_apart(64 + 2 * 128, 64 + 128, width=576)
+    assert pairs_apart(50 + 2 * 500, 50 + 500, width=576)
+    model, pairs = load_base(str(tiny), "fp32"), pairs_of(tiny, preference_rows()[:4])
+    long = [data.Pair(pair.prompt[-2:], pair.chosen * 30, pair.rejected * 30, (1, 1), 0) for pair in pairs]
+    apart = answers_batch(long, 0, model)
+    assert apart.ids.shape[0] == 8
+    assert answers_batch(pairs[:1], 0, model).ids.shape[0] == 1
+    torch.testing.assert_close(
+        answer_logprobs(model, apart)[0], answer_logprobs(model, pair_batch(long, 0, "cpu"))[0], rtol=1e-4, atol=1e-3
+    )
+
+
 def test_the_reference_is_the_base_with_the_adapter_off(tiny):
     """At the start both are the same; once the adapter says something, the reference stays."""
     pairs = pairs_of(tiny, preference_rows())

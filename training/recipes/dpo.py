@@ -30,7 +30,7 @@ from ..config import DpoSettings
 from ..data import Pair, pairs
 from ..directory import RunDirectory
 from ..loop import Training
-from ..scoring import Batch, answer_logprobs, pair_batch
+from ..scoring import Batch, answer_logprobs, answers_batch
 from ..tuning import parent_copy, prepare, sample, save
 
 
@@ -115,7 +115,7 @@ class Preference:
         return self.rows[row].length + len(self.rows[row].prompt)
 
     def loss(self, model, rows: list[int]) -> tuple[Tensor, dict[str, float]]:
-        batch = pair_batch([self.rows[row] for row in rows], self.pad, model.device)
+        batch = answers_batch([self.rows[row] for row in rows], self.pad, model)
         reference = self._reference(model, rows, batch)
         logprobs, lengths = answer_logprobs(model, batch)
         logprobs = logprobs.view(-1, 2)

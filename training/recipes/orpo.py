@@ -17,7 +17,7 @@ from ..config import OrpoSettings
 from ..data import Pair, pairs
 from ..directory import RunDirectory
 from ..loop import Training
-from ..scoring import answer_logprobs, pair_batch
+from ..scoring import answer_logprobs, answers_batch
 from ..tuning import prepare, sample, save
 
 
@@ -46,7 +46,7 @@ class OddsRatio:
         return self.rows[row].length + len(self.rows[row].prompt)
 
     def loss(self, model, rows: list[int]) -> tuple[Tensor, dict[str, float]]:
-        logprobs, lengths = answer_logprobs(model, pair_batch([self.rows[row] for row in rows], self.pad, model.device))
+        logprobs, lengths = answer_logprobs(model, answers_batch([self.rows[row] for row in rows], self.pad, model))
         means = (logprobs / lengths).view(-1, 2)
         ratios = log_odds_ratios(means)
         losses = self.settings.beta * -logsigmoid(ratios) - means[:, 0]

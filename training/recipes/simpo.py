@@ -14,7 +14,7 @@ from ..config import SimpoSettings
 from ..data import Pair, pairs
 from ..directory import RunDirectory
 from ..loop import Training
-from ..scoring import answer_logprobs, pair_batch
+from ..scoring import answer_logprobs, answers_batch
 from ..tuning import prepare, sample, save
 
 
@@ -39,7 +39,7 @@ class TargetMargin:
         return self.rows[row].length + len(self.rows[row].prompt)
 
     def loss(self, model, rows: list[int]) -> tuple[Tensor, dict[str, float]]:
-        logprobs, lengths = answer_logprobs(model, pair_batch([self.rows[row] for row in rows], self.pad, model.device))
+        logprobs, lengths = answer_logprobs(model, answers_batch([self.rows[row] for row in rows], self.pad, model))
         means = (logprobs / lengths).view(-1, 2)
         settings = self.settings
         losses = margin_losses(means, beta=settings.beta, gamma=settings.gamma) - settings.sft_weight * means[:, 0]
