@@ -47,6 +47,18 @@ def run() -> list[dict]:
     return found
 
 
+def missed(rows: list[dict]) -> list[str]:
+    """The goals that the rows are under: 4 and 1.5 times as fast on prompt-heavy rows, slower on none."""
+    goals = {("prompt-heavy", "trl_defaults"): 4.0, ("prompt-heavy", "trl_best"): 1.5}
+    found = []
+    for row in rows:
+        goal = goals.get((row["shape"], row["who"]), 1.0)
+        if row["ours_is_faster"] < goal:
+            words = f"{row['shape']} rows, {row['who']}: {row['ours_is_faster']:.2f} times as fast; {goal} is the goal"
+            found.append(words)
+    return found
+
+
 def _base() -> Path:
     folder = Path(os.environ["BENCH_BASE"])
     subprocess.run([sys.executable, "-m", "training", "fetch-base", str(folder)], cwd=ROOT, check=True)
