@@ -26,6 +26,7 @@ DATABASES = {
     "leaderboard": ("sqlite",),
     "imports": ("sqlite",),
     "active": ("sqlite",),
+    "training": ("sqlite",),
     "peers": ("postgresql",),
     "roles": ("sqlite",),
 }
@@ -81,6 +82,9 @@ def _benchmark(name: str, quick: bool) -> bool:
             if database == "postgresql":
                 environment["DATABASE_URL"] = stack.enter_context(postgresql(home / "postgresql"))
             environment["BENCH_PEERS"] = str(Path(os.environ.get("FEEDBACKHUB_HOME", "var")).resolve() / "peers")
+            environment["BENCH_BASE"] = os.environ.get("FEEDBACKHUB_TEST_BASE") or str(
+                Path(os.environ.get("FEEDBACKHUB_HOME", "var")).resolve() / "models" / "smollm2-135m"
+            )
             if quick:
                 environment["BENCH_QUICK"] = "1"
             command = [sys.executable, "-m", "bench", name, "--here", str(home / "rows.json")]

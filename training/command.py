@@ -24,15 +24,17 @@ Run the recipe of DIR/run.json, or go on from its last checkpoint. For example:
    "data": {"train": "data/train.jsonl", "validation": "data/validation.jsonl"},
    "settings": {"epochs": 2, "learning_rate": 0.001}}
 
-recipes  sft       rows {"messages": [...]}: learns the last answer
+recipes  sft       rows {"messages": [...]}: learns the last answer; or {"instruction", "input"?, "output"}
          dpo       rows {"prompt": [...], "chosen": [...], "rejected": [...]}
-         reward    the same rows; "margin" asks for a distance
+         reward    the same rows; "margin" asks for a distance; "ranking": [[...], ...] instead of chosen, rejected
+         orpo, simpo  the same rows, without a reference
          kto       rows {"prompt": [...], "completion": [...], "label": true or false}
          grpo      rows {"prompt": [...]}: writes answers and learns which score well; so do rloo and ppo.
                    "reward": {"path", "adapter"} names a reward model, settings.rule_... rules; one of both
          score     data.answers, rows {"id", "prompt": [...], "completion": [...]}: rewards into scores.jsonl
          generate  data.prompts, rows {"id", "messages"}: answers into outputs.jsonl
          evaluate  settings.suite: text-overlap, perplexity, preference-accuracy, forgetting
+methods  lora, qlora (base of 4 or 8 bits), frozen (last layers, or the head), full
 Paths in data are relative to DIR; base.path and base.adapter are folders (absolute, or relative to where you are), or a
 hub id. Settings with defaults: python -m training schema. More: docs/training.md.
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 
 from .errors import TrainingError
@@ -231,11 +232,24 @@ class ChatTokens:
         )
 
 
+def alpaca(row: dict) -> list[dict] | None:
+    """A row of Alpaca's form (Taori et al. 2023) as messages: the input, where there is one, below the instruction.
+
+    Written by the base's own chat template, not by Alpaca's: an instruction-tuned base knows that one. None where the
+    row is none.
+    """
+    asked, given, answer = (row.get(key, "") for key in ("instruction", "input", "output"))
+    if not asked or not all(isinstance(text, str) for text in (asked, given, answer)):
+        return None
+    content = f"{asked}\n\n{given}" if given.strip() else asked
+    return [{"role": "user", "content": content}, {"role": "assistant", "content": answer}]
+
+
 def examples(tokens: ChatTokens, rows: Iterable[tuple[Place, dict]], fitting: Fitting) -> list[Example]:
-    """SFT rows `{messages}` whose last message is the assistant's, as examples."""
+    """SFT rows `{messages}` whose last message is the assistant's, or `{instruction, input?, output}`, as examples."""
     made = []
     for place, row in rows:
-        messages = conversation(row.get("messages"), place)
+        messages = conversation(row["messages"] if "messages" in row else alpaca(row), place)
         if len(messages) < 2 or messages[-1]["role"] != "assistant":
             raise place.wrong('"messages" must end with an answer of the assistant, after at least one other message.')
         if not messages[-1]["content"].strip():
@@ -248,18 +262,23 @@ def examples(tokens: ChatTokens, rows: Iterable[tuple[Place, dict]], fitting: Fi
 
 
 def pairs(tokens: ChatTokens, rows: Iterable[tuple[Place, dict]], fitting: Fitting) -> list[Pair]:
-    """Preference rows `{prompt, chosen, rejected}` as pairs; each answer must fit beside the prompt."""
+    """Preference rows `{prompt, chosen, rejected}` as pairs; each answer must fit beside the prompt.
+
+    A row `{prompt, ranking: [[answer, …], …]}`, the best first, ties in one list, becomes a pair of each two answers
+    that are not tied.
+    """
     made = []
     for place, row in rows:
         messages = prompt_messages({"prompt": row.get("prompt")}, place)
-        texts = [answer_text(row, key, place) for key in ("chosen", "rejected")]
-        if texts[0] == texts[1]:
-            raise place.wrong("chosen and rejected are the same text.")
-        chosen, rejected = (tokens.answer(messages, text) for text in texts)
-        prompt = fitting.prompt(tokens.prompt(messages), max(len(chosen), len(rejected)), place.line)
-        if prompt is not None:
-            lengths = len(texts[0]), len(texts[1])
-            made.append(Pair(prompt, chosen, rejected, lengths, row.get("id", place.line), _margin(row, place)))
+        start = tokens.prompt(messages)
+        for better, worse in _compared(row, place):
+            if better == worse:
+                raise place.wrong("chosen and rejected are the same text.")
+            chosen, rejected = (tokens.answer(messages, text) for text in (better, worse))
+            prompt = fitting.prompt(start, max(len(chosen), len(rejected)), place.line)
+            if prompt is not None:
+                lengths = len(better), len(worse)
+                made.append(Pair(prompt, chosen, rejected, lengths, row.get("id", place.line), _margin(row, place)))
     return made
 
 
@@ -283,6 +302,19 @@ def questions(
         if prompt is not None:
             made.append(Question(messages, prompt, row.get("id", place.line)))
     return made
+
+
+def _compared(row: dict, place: Place) -> list[tuple[str, str]]:
+    """(better, worse) texts of a row: one pair, or all of a ranking."""
+    if "ranking" not in row:
+        return [(answer_text(row, "chosen", place), answer_text(row, "rejected", place))]
+    tiers = row["ranking"]
+    if not isinstance(tiers, list) or len(tiers) < 2 or not all(isinstance(tier, list) and tier for tier in tiers):
+        raise place.wrong(
+            '"ranking" must be a list of at least two lists of answers, the best first, such as [["a"], ["b"]].'
+        )
+    texts = [[answer_text({"ranking": answer}, "ranking", place) for answer in tier] for tier in tiers]
+    return [(better, worse) for first, second in combinations(texts, 2) for better in first for worse in second]
 
 
 def _margin(row: dict, place: Place) -> float:

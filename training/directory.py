@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from .errors import TrainingError
+from .tensorboard import scalars_append
 
 
 class Held(Exception):
@@ -184,6 +185,7 @@ class RunDirectory:
 
     def metric(self, *, step: int, epoch: float, split: str, values: dict) -> None:
         self.emit("metric", step=step, epoch=round(epoch, 4), split=split, values=values)
+        scalars_append(self.path / "tensorboard", step, {f"{split}/{name}": value for name, value in values.items()})
         figures = "  ".join(f"{name} {value:.4g}" for name, value in values.items() if isinstance(value, int | float))
         self.log(f"step {step:5}  {split:10}  {figures}")
 

@@ -8,3 +8,9 @@ class TrainingError(Exception):
         super().__init__(message)
         self.kind = kind
         self.message = message
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory was refused, by the machine or by a GPU."""
+    said = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in said or "can't allocate memory" in said

@@ -5,12 +5,11 @@ checkpoint holds the rest. A run that was stopped or killed and resumed comes to
 on the same device with the same number of threads.
 """
 
-import hashlib
+import gc
 import math
-import random
 import time
-from collections import defaultdict, deque
-from dataclasses import dataclass, field
+from collections import deque
+from dataclasses import asdict
 from typing import Protocol
 
 import torch
@@ -19,15 +18,21 @@ from torch import Tensor
 from .checkpoints import checkpoint_agrees, checkpoint_last, checkpoint_save
 from .config import Tuning
 from .directory import RunDirectory, Stopped
-from .errors import TrainingError
+from .errors import TrainingError, out_of_memory
+from .models import checkpointing_on
 from .optimiser import MasterAdamW, learning_rate_at
+from .order import Schedule, seeded
+from .remembered import Best, Memory, Sums
 
 SAVE_SECONDS = 180
 STATUS_SECONDS = 1.0
 METRICS_A_RUN = 400
 FIRST_METRICS = 5  # of a long run too: whoever watches wants to see that it works
-# What may differ between two attempts without changing the weights that come out.
-HARMLESS = {"eval_every", "save_every", "sample_count", "validation_rows"}
+# What may differ between two attempts without changing the weights that come out; the first two, where nothing stops on
+# the validation loss.
+HARMLESS = {"eval_every", "validation_rows", "save_every", "sample_count"}
+# Divergence: the mean loss of so many steps above so many times (and so much more than) that of the first ones.
+ALARM_STEPS, ALARM_TIMES, ALARM_RISE = 10, 3.0, 1.0
 
 
 class Objective(Protocol):
@@ -49,74 +54,6 @@ class Objective(Protocol):
 
     def load(self, tensors: dict[str, Tensor]) -> None:
         """Take up what `state` gave."""
-
-
-@dataclass
-class Sums:
-    """Weighted sums of metrics, and their means."""
-
-    weight: float = 0.0
-    values: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-
-    def add(self, weight: float, values: dict[str, float]) -> None:
-        self.weight += weight
-        for name, value in values.items():
-            self.values[name] += value
-
-    def means(self) -> dict[str, float]:
-        return {name: value / self.weight for name, value in self.values.items()} if self.weight else {}
-
-
-# --- Order -----------------------------------------------------------------------------------------------------------
-
-
-def seeded(*parts: object) -> random.Random:
-    """A random generator of its own for these parts; the same on every machine."""
-    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
-    return random.Random(int.from_bytes(digest[:8], "big"))
-
-
-def epoch_batches(lengths: list[int], batch_size: int, seed: int, epoch: int) -> list[list[int]]:
-    """All rows once, in batches of like length (little padding), the batches in random order."""
-    chance = seeded(seed, "epoch", epoch)
-    rows = list(range(len(lengths)))
-    chance.shuffle(rows)
-    # Sorted within windows only: the same rows do not meet in every epoch.
-    window = 32 * batch_size
-    batches = []
-    for start in range(0, len(rows), window):
-        block = sorted(rows[start : start + window], key=lambda row: -lengths[row])
-        batches += [block[i : i + batch_size] for i in range(0, len(block), batch_size)]
-    chance.shuffle(batches)
-    return batches
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """Which rows each step takes."""
-
-    lengths: list[int]
-    settings: Tuning
-
-    @property
-    def steps_an_epoch(self) -> int:
-        batches = math.ceil(len(self.lengths) / self.settings.batch_size)
-        return math.ceil(batches / self.settings.gradient_accumulation)
-
-    @property
-    def steps(self) -> int:
-        return self.settings.max_steps or max(1, math.ceil(self.settings.epochs * self.steps_an_epoch))
-
-    def batches(self, step: int) -> list[list[int]]:
-        """The micro-batches of a step."""
-        epoch, place = divmod(step, self.steps_an_epoch)
-        batches = epoch_batches(self.lengths, self.settings.batch_size, self.settings.seed, epoch)
-        many = self.settings.gradient_accumulation
-        return batches[place * many : (place + 1) * many]
-
-    def epoch(self, step: int) -> float:
-        """Epochs done once `step` steps are."""
-        return step / self.steps_an_epoch
 
 
 # --- The loop --------------------------------------------------------------------------------------------------------
@@ -141,16 +78,23 @@ class Training:
         self.settings = settings
         self.schedule = self.schedule_of(objective, settings)
         self.optimiser = MasterAdamW(model, weight_decay=settings.weight_decay)
-        kept = {name: value for name, value in settings.as_dict().items() if name not in HARMLESS}
+        harmless = HARMLESS - ({"eval_every", "validation_rows"} if settings.early_stopping_patience else set())
+        kept = {name: value for name, value in settings.as_dict().items() if name not in harmless}
         self.identity = {**{f"settings.{name}": value for name, value in kept.items()}, **identity}
         self.step = 0
         self.tokens, self.seconds = 0, 0.0
         self.metrics: dict[str, float] = {}
+        self.memory = Memory(checkpointing=settings.checkpointing == "on")
+        self.best = Best()
+        self._losses: deque[float] = deque(maxlen=ALARM_STEPS)
+        self._first_loss: float | None = None
         self._recent: deque[float] = deque(maxlen=30)
         self._evaluation_seconds = 0.0
         self._saved_at, self._saved_step = time.monotonic(), -1
         self._told_at = 0.0
         self._resume()
+        if self.memory.checkpointing:
+            checkpointing_on(model)
 
     def schedule_of(self, objective: Objective, settings: Tuning) -> Schedule:
         """Which rows each step takes."""
@@ -161,14 +105,18 @@ class Training:
         return self.schedule.steps
 
     def work(self) -> dict[str, float]:
-        """Train to the last step; returns the metrics. Raises Stopped after a checkpoint, TrainingError on a NaN."""
+        """Train to the last step; returns the metrics. Raises Stopped after a checkpoint, TrainingError on a NaN, on a
+        divergence, and where the memory does not suffice."""
         every = self.settings.eval_every or max(1, math.ceil(self.steps / 4))
         interval = max(1, round(self.steps / METRICS_A_RUN))
         if self.validation and self.step == 0:
             self.evaluate("validation_before_")
         self.tell("training")
         sums, started, tokens = Sums(), time.monotonic(), 0
-        while self.step < self.steps:
+        while self.step < self.steps and not self.best.given_up:
+            if self._evaluation_due(every):  # stopped in the midst of it
+                self.evaluate()
+                continue
             rate, norm = self._train_step(sums)
             tokens += self._step_tokens
             if self.step % interval == 0 or self.step <= FIRST_METRICS or self.step == self.steps:
@@ -176,7 +124,7 @@ class Training:
                 self._metric("train", sums.means(), learning_rate=rate, grad_norm=norm, tokens_per_second=speed)
                 self.metrics |= {f"train_{name}": value for name, value in sums.means().items()}
                 sums, tokens = Sums(), 0
-            if self.validation and self.step % every == 0 and self.step < self.steps:
+            if self._evaluation_due(every):
                 self.evaluate()
             if self._save_due():
                 self.save()
@@ -185,42 +133,99 @@ class Training:
             self.tell("training", seldom=True)
         if self._saved_step != self.step:
             self.save()
-        if self.validation:
+        if self.validation and self.best.seen_at != self.step:
             self.evaluate()
+        self._take_best()
         return self.metrics
+
+    def _evaluation_due(self, every: int) -> bool:
+        return (
+            bool(self.validation)
+            and 0 < self.step < self.steps
+            and not self.step % every
+            and self.best.seen_at != self.step
+        )
 
     def _train_step(self, sums: Sums) -> tuple[float, float]:
         """One step of the optimiser; returns (learning rate, gradient norm)."""
         started = time.monotonic()
-        self.model.train()
-        torch.manual_seed(seeded(self.settings.seed, "step", self.step).getrandbits(63))
-        batches = self.schedule.batches(self.step)
-        weight = sum(self.objective.weight(row) for batch in batches for row in batch)
-        self._step_tokens = sum(self.objective.tokens(row) for batch in batches for row in batch)
-        for batch in batches:
-            self._stop_if_wanted()
-            loss, values = self.objective.loss(self.model, batch)
-            total = loss.item()
-            if not math.isfinite(total):
-                raise self._diverged("loss")
-            (loss / weight).backward()
-            self.optimiser.collect()
-            sums.add(sum(self.objective.weight(row) for row in batch), {"loss": total, **values})
+        self._step_tokens = sum(
+            self.objective.tokens(row) for batch in self.schedule.batches(self.step) for row in batch
+        )
+        found = self._within_memory(self._gradients)
+        sums.add(found.weight, found.values)
         s = self.settings
         rate = learning_rate_at(self.step, peak=s.learning_rate, steps=self.steps, warmup_ratio=s.warmup_ratio)
         norm = self.optimiser.step(rate, s.max_grad_norm)
         if not math.isfinite(norm):
-            raise self._diverged("gradient")
+            raise self._diverged("The gradient became infinite or no number")
+        self._watch(found.means()["loss"])
         self.step += 1
         taken = time.monotonic() - started
         self.tokens, self.seconds = self.tokens + self._step_tokens, self.seconds + taken
         self._recent.append(taken)
         return rate, norm
 
+    def _gradients(self) -> Sums:
+        """Collect the gradients of this step's rows; returns the sums of their losses."""
+        self.model.train()
+        torch.manual_seed(seeded(self.settings.seed, "step", self.step).getrandbits(63))
+        batches = self.schedule.batches(self.step)
+        weight = sum(self.objective.weight(row) for batch in batches for row in batch)
+        sums = Sums()
+        for batch in self.memory.parts(batches):
+            self._stop_if_wanted()
+            loss, values = self.objective.loss(self.model, batch)
+            total = loss.item()
+            if not math.isfinite(total):
+                raise self._diverged("The loss became infinite or no number")
+            (loss / weight).backward()
+            self.optimiser.collect()
+            sums.add(sum(self.objective.weight(row) for row in batch), {"loss": total, **values})
+        return sums
+
+    def _within_memory(self, work):
+        """work(); where the memory does not suffice, again in smaller parts. Raises TrainingError (`out_of_memory`)."""
+        while True:
+            try:
+                return work()
+            except (MemoryError, RuntimeError) as error:
+                if not out_of_memory(error):
+                    raise
+                said = str(error)[:200]
+            # Only here, where the error no longer holds what it was that did not fit.
+            self.optimiser.discard()
+            gc.collect()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            words = self.memory.shrink(self.settings)
+            if words is None:
+                tried = " and with checkpointing" if self.memory.checkpointing else ""
+                raise TrainingError(
+                    "out_of_memory",
+                    f"The memory does not suffice ({said}), even with half of batch_size {self.settings.batch_size} at "
+                    f"once{tried}. Lower batch_size and raise gradient_accumulation by the same factor, or lower "
+                    "max_length; remove checkpoints/, and run it again.",
+                )
+            if self.memory.checkpointing:
+                checkpointing_on(self.model)
+            self.run.warn(f"Step {self.step + 1} ran out of memory. {words}")
+
+    def _watch(self, loss: float) -> None:
+        """Raise TrainingError (`diverged`) once the loss has gone up far and stays there."""
+        self._losses.append(loss)
+        if len(self._losses) < ALARM_STEPS:
+            return
+        mean = sum(self._losses) / ALARM_STEPS
+        if self._first_loss is None:
+            self._first_loss = mean
+        elif mean > ALARM_TIMES * abs(self._first_loss) + ALARM_RISE:
+            raise self._diverged(f"The loss has risen from {self._first_loss:.3g} to {mean:.3g}")
+
     def _diverged(self, what: str) -> TrainingError:
         return TrainingError(
             "diverged",
-            f"The {what} became infinite or no number at step {self.step + 1}. Lower learning_rate (it is "
+            f"{what} at step {self.step + 1}. Lower learning_rate (it is "
             f"{self.settings.learning_rate:g}), remove checkpoints/ and run it again.",
         )
 
@@ -228,10 +233,13 @@ class Training:
         """Measure the validation rows; a metric event, and `metrics` under the prefix."""
         started = time.monotonic()
         self.tell("evaluating")
-        sums = self._measured()
+        sums = self._within_memory(self._measured)
         self._metric("validation", sums.means())
         self.metrics |= {f"{prefix}{name}": value for name, value in sums.means().items()}
         self._evaluation_seconds = time.monotonic() - started
+        self.best.seen_at = self.step
+        if self.settings.early_stopping_patience:
+            self._compare(sums.means()["loss"])
         self.tell("training")
 
     @torch.no_grad()
@@ -240,17 +248,44 @@ class Training:
         sums = Sums()
         rows = sorted(range(len(self.validation)), key=self.validation.tokens)
         size = self.settings.batch_size
-        for start in range(0, len(rows), size):
+        for batch in self.memory.parts([rows[start : start + size] for start in range(0, len(rows), size)]):
             self._stop_if_wanted()
-            batch = rows[start : start + size]
             loss, values = self.validation.loss(self.model, batch)
             sums.add(sum(self.validation.weight(row) for row in batch), {"loss": loss.item(), **values})
         return sums
+
+    # --- Early stopping ----------------------------------------------------------------------------------------------
+
+    def _compare(self, loss: float) -> None:
+        """Keep the weights when the validation loss is the lowest so far, else count; at the last count, give up."""
+        best = self.best
+        if best.loss is None or loss < best.loss - self.settings.early_stopping_min_delta:
+            best.loss, best.step, best.without = loss, self.step, 0
+            best.weights = self.optimiser.weights()
+            best.metrics = {name: value for name, value in self.metrics.items() if name.startswith("validation_")}
+            return
+        best.without += 1
+        if best.without >= self.settings.early_stopping_patience and self.step < self.steps:
+            best.given_up = True
+            self.run.status(
+                message=f"stopped early: {best.without} evaluations with no validation loss below {best.loss:.4g}"
+            )
+
+    def _take_best(self) -> None:
+        """Go back to the weights of the lowest validation loss."""
+        best = self.best
+        if best.weights is None or best.step == self.step:
+            return
+        self.optimiser.take(best.weights)
+        self.metrics |= best.metrics
+        self.run.status(message=f"back to the weights of step {best.step}, the best on the validation rows")
 
     def result(self) -> dict:
         """What result.json tells of the training."""
         speed = self.tokens / self.seconds if self.seconds else None
         known = {"steps": self.step, "epochs": self.schedule.epoch(self.step), "training_seconds": self.seconds}
+        if self.settings.early_stopping_patience and self.best.step is not None:
+            known |= {"best_step": self.best.step, "stopped_early": self.best.given_up}
         return {**known, "metrics": self.metrics, "tokens_per_second": speed, "tokens": self.tokens}
 
     # --- Telling -----------------------------------------------------------------------------------------------------
@@ -295,7 +330,9 @@ class Training:
 
     def save(self) -> None:
         state = {**self.identity, "tokens": self.tokens, "seconds": self.seconds, "metrics": self.metrics}
-        checkpoint_save(self.run, self.step, {**self.optimiser.state(), **self.objective.state()}, state)
+        state |= {"memory": asdict(self.memory), "best": self.best.as_dict(), "first_loss": self._first_loss}
+        tensors = {**self.optimiser.state(), **self.objective.state(), **self.best.tensors()}
+        checkpoint_save(self.run, self.step, tensors, state)
         self._saved_at, self._saved_step = time.monotonic(), self.step
 
     def _resume(self) -> None:
@@ -307,6 +344,8 @@ class Training:
         checkpoint_agrees(state, self.identity)
         self.optimiser.load(tensors)
         self.objective.load(tensors)
+        self.memory, self._first_loss = Memory(**state["memory"]), state["first_loss"]
+        self.best = Best.of(state["best"], tensors)
         self.step = self._saved_step = state["step"]
         self.tokens, self.seconds, self.metrics = state["tokens"], state["seconds"], state["metrics"]
         self.run.status("loading", message=f"resuming after step {self.step} of {self.steps}")

@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
 import tempfile
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,16 +16,22 @@ from .errors import TrainingError
 
 # Beside an adapter: the fingerprint of the weights that it was trained on.
 BASE_MARK = "base.json"
+QUANTISATIONS = ("nf4", "int8")
+FINAL_NORMS = ("norm", "ln_f", "final_layer_norm", "final_layernorm")  # Llama and most, GPT-2, OPT, Phi
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 
 @dataclass(frozen=True)
 class Base:
-    """Whose weights are used: a folder (absolute) or a hub id, and at most one adapter that belongs to it."""
+    """Whose weights are used: a folder (absolute) or a hub id, and at most one adapter that belongs to it.
+
+    quantisation: nf4 or int8, when the weights are to be held in so few bits.
+    """
 
     path: str
     adapter: Path | None = None
     merged_cache: Path | None = None
+    quantisation: str | None = None
 
     @property
     def is_folder(self) -> bool:
@@ -35,16 +43,18 @@ def base_of(spec: dict) -> Base:
     given = spec.get("base")
     if not isinstance(given, dict) or not isinstance(given.get("path"), str) or not given["path"].strip():
         raise TrainingError("bad_run", 'run.json: base must be an object such as {"path": "models/smollm2-135m"}.')
-    if given.get("quantisation"):
-        raise TrainingError(
-            "bad_setting", "run.json: base.quantisation is not available in this version; leave it out."
+    quantisation = given.get("quantisation") or None
+    if quantisation not in (None, *QUANTISATIONS):
+        message = (
+            f'run.json: base.quantisation "{quantisation}" is none of {", ".join(QUANTISATIONS)}; or leave it out.'
         )
+        raise TrainingError("bad_setting", message)
     path = base_path(given["path"])
     adapter = Path(given["adapter"]).absolute() if given.get("adapter") else None
     if adapter:
         adapter_check(adapter)
     cache = Path(given["merged_cache"]).absolute() if given.get("merged_cache") else None
-    return Base(path, adapter, cache)
+    return Base(path, adapter, cache, quantisation)
 
 
 def base_path(path: str) -> str:
@@ -88,19 +98,65 @@ def load_tokenizer(path: str):
         raise TrainingError("base_missing", f"No tokenizer could be read from {path}: {_first_line(error)}") from error
 
 
-def load_base(path: str, precision: str = "auto"):
-    """The causal model of a folder or hub id, in evaluation mode. Raises TrainingError (`base_missing`)."""
-    from transformers import AutoModelForCausalLM
-    from transformers.utils import logging
+def load_base(path: str, precision: str = "auto", quantisation: str | None = None):
+    """The causal model of a folder or hub id, in evaluation mode. Raises TrainingError (`base_missing`).
 
-    logging.disable_progress_bar()
+    quantisation: nf4 (4 bits, double quantisation) or int8; the products are still in `precision`.
+    """
+    from transformers import AutoModelForCausalLM
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
     device, dtype = device_and_dtype(precision)
+    asked = {"dtype": dtype, "use_safetensors": True, "trust_remote_code": False}
+    if quantisation:
+        # Such a model cannot be moved once it is loaded.
+        asked |= {"quantization_config": _quantised(quantisation, dtype), "device_map": {"": device}}
     try:
-        model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, use_safetensors=True, trust_remote_code=False)
+        model = AutoModelForCausalLM.from_pretrained(path, **asked)
     except (OSError, ValueError) as error:
         message = f"The base {path} could not be loaded: {_first_line(error)}"
         raise TrainingError("base_missing", message) from error
+    if quantisation:
+        _slow_but_right(model)
+        return model.eval()
     return model.to(device).eval()
+
+
+def _quantised(quantisation: str, dtype):
+    """How bitsandbytes is to hold the weights. Raises TrainingError (`bad_setting`) where it cannot."""
+    from transformers import BitsAndBytesConfig
+
+    try:
+        import bitsandbytes  # noqa: F401 – tells early where it does not run
+    except (ImportError, OSError, RuntimeError) as error:
+        message = (
+            f"{quantisation} needs the package bitsandbytes, which does not run here ({_first_line(error)}). It "
+            "does on Linux and Windows with an x86-64 or ARM processor and on most GPUs; or use lora."
+        )
+        raise TrainingError("bad_setting", message) from error
+    # It says at each layer that int8 computes in fp16 inside.
+    logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message="MatMul8bitLt: inputs will be cast")
+    if quantisation == "int8":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
+
+
+def _slow_but_right(model) -> None:
+    """Keep 4-bit layers from repacking themselves in a forward without gradients.
+
+    On a CPU with AVX512-BF16 bitsandbytes 0.50 does so, and its kernel for packed weights has no right backward: after
+    an evaluation the gradients pointed elsewhere (cosine 0.18), without an error.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
 
 
 def _first_line(error: BaseException) -> str:
@@ -110,12 +166,13 @@ def _first_line(error: BaseException) -> str:
 def load_policy(base: Base, precision: str = "auto", *, merge: bool = False):
     """The base with its adapter (if any): beside it, so that it can be switched off, or merged into the weights.
 
-    Merged it writes answers 2.5 times as fast on a CPU; the weights are rounded once more.
+    Merged it writes answers 2.5 times as fast on a CPU; the weights are rounded once more. Into quantised weights
+    nothing is merged (logits off by 2).
     """
-    model = load_base(base.path, precision)
+    model = load_base(base.path, precision, base.quantisation)
     if not base.adapter:
         return model
-    return merged(model, base) if merge else attach_adapter(model, base)
+    return merged(model, base) if merge and not base.quantisation else attach_adapter(model, base)
 
 
 def merged(model, base: Base):
@@ -150,8 +207,38 @@ def attach_lora(model, settings):
         lora_dropout=settings.lora_dropout,
         target_modules="all-linear",
         task_type="CAUSAL_LM",
+        use_rslora=settings.lora_variant == "rslora",
+        use_dora=settings.lora_variant == "dora",
     )
     return get_peft_model(model, config, autocast_adapter_dtype=False)
+
+
+def train_last_layers(model, layers: int, *, head: bool) -> None:
+    """Freeze the model but for its last `layers` and the norm that follows; with 0 layers (and `head`) its head.
+
+    A head that shares its weights with the embedding gets its own copy, else the embedding would be trained too.
+    """
+    import torch
+
+    model.requires_grad_(False)
+    if layers:
+        decoder = model.get_decoder()
+        stacks = [part for part in decoder.children() if isinstance(part, torch.nn.ModuleList)]
+        for layer in max(stacks, key=len)[-layers:]:
+            layer.requires_grad_(True)
+        for name in FINAL_NORMS:
+            if hasattr(decoder, name):
+                getattr(decoder, name).requires_grad_(True)
+    elif head:
+        output = model.get_output_embeddings()
+        output.weight = torch.nn.Parameter(output.weight.detach().clone())
+        model.config.tie_word_embeddings = False
+
+
+def checkpointing_on(model) -> None:
+    """Compute activations again in the backward pass instead of keeping them."""
+    policy = getattr(model, "policy", model)
+    policy.activation_checkpointing_enable({"use_reentrant": False})
 
 
 # --- What fits what --------------------------------------------------------------------------------------------------
@@ -197,8 +284,8 @@ def fits(model, base: Base) -> None:
     if not shapes:
         raise TrainingError("adapter_mismatch", f"The adapter {base.adapter} holds no LoRA weights.")
     for name, shape in shapes.items():
-        weight = getattr(modules.get(name), "weight", None)
-        found = None if weight is None else tuple(weight.shape)
+        layer = modules.get(name)  # a quantised one keeps its weight in another shape
+        found = (layer.out_features, layer.in_features) if hasattr(layer, "out_features") else None
         if found != shape:
             there = "has no such layer" if found is None else f"has {found[0]}×{found[1]}"
             raise TrainingError(

@@ -54,6 +54,17 @@ class MasterAdamW:
         for name, weight in self.working.items():
             weight.copy_(self.masters[name])
 
+    def weights(self) -> dict[str, Tensor]:
+        """A copy of the fp32 weights by name."""
+        return {name: master.detach().clone() for name, master in self.masters.items()}
+
+    @torch.no_grad()
+    def take(self, weights: dict[str, Tensor]) -> None:
+        """Go on from these weights, the model too."""
+        for name, master in self.masters.items():
+            master.copy_(weights[name])
+        self._to_model()
+
     def state(self) -> dict[str, Tensor]:
         """All that a later process needs to go on: `weight/NAME`, `exp_avg/NAME`, `exp_avg_sq/NAME`, `steps`."""
         tensors = {f"weight/{name}": master.detach() for name, master in self.masters.items()}

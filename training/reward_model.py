@@ -93,15 +93,17 @@ def answer_rewards(
 
 
 def reward_save(model: RewardModel, folder: Path, about: dict) -> None:
-    """Write heads and what they were found to be into an adapter's folder.
+    """Write heads and what they were found to be into an adapter's folder, or a whole model's.
 
-    The mean head is also added to the adapter as `score`, so that PEFT loads it as a sequence classifier of one label.
+    The mean head is also added to an adapter as `score`, so that PEFT loads it as a sequence classifier of one label.
     """
     from safetensors.torch import load_file, save_file
 
     heads = model.heads.detach().cpu().float().contiguous()
     save_file({"heads": heads}, folder / HEADS)
     write_whole(folder / ABOUT, json.dumps({"heads": len(heads), **about}, indent=2) + "\n")
+    if (folder / "config.json").is_file():
+        return
     path = folder / "adapter_model.safetensors"
     weights = load_file(path) if path.is_file() else {}
     save_file({**weights, SCORE: heads.mean(0, keepdim=True).contiguous()}, path)
@@ -123,7 +125,7 @@ def reward_check(base: Base) -> Path:
 def reward_load(base: Base, precision: str = "auto") -> RewardModel:
     """The reward model in base.adapter (or, whole, in base.path), in evaluation mode. Raises TrainingError."""
     reward_check(base)
-    return reward_onto(load_base(base.path, precision), base)
+    return reward_onto(load_base(base.path, precision, base.quantisation), base)
 
 
 def reward_onto(policy, base: Base, name: str = "default") -> RewardModel:

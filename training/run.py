@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .config import RECIPES, Settings
 from .directory import Held, RunDirectory, Stopped
-from .errors import TrainingError
+from .errors import TrainingError, out_of_memory
 
 COMPLETED, FAILED, HELD = 0, 1, 3
 
@@ -103,6 +103,10 @@ def _recipe(name: str):
         from .recipes.rloo import rloo as recipe
     elif name == "ppo":
         from .recipes.ppo import ppo as recipe
+    elif name == "orpo":
+        from .recipes.orpo import orpo as recipe
+    elif name == "simpo":
+        from .recipes.simpo import simpo as recipe
     elif name == "generate":
         from .generate import generate as recipe
     else:
@@ -127,7 +131,7 @@ def _environment(spec: dict) -> None:
 def explained(error: BaseException) -> tuple[str, str]:
     """(kind, message in words) of an error that nobody foresaw."""
     text = f"{type(error).__name__}: {error}"
-    if isinstance(error, MemoryError) or "out of memory" in str(error).lower() or "can't allocate memory" in str(error):
+    if out_of_memory(error):
         return "out_of_memory", (
             f"The machine ran out of memory ({str(error)[:200]}). Lower batch_size and raise gradient_accumulation by "
             "the same factor, or lower max_length; then resume."

@@ -1,5 +1,6 @@
 """What the recipes that change weights share before and after their loop: base, rows, samples, what is saved."""
 
+import copy
 import hashlib
 import json
 import shutil
@@ -11,7 +12,19 @@ from . import data
 from .config import Tuning
 from .decoding import Decoding, decode, end_tokens
 from .directory import RunDirectory, write_whole
-from .models import BASE_MARK, Base, attach_lora, base_of, fingerprint, load_base, load_tokenizer, merged_base, readable
+from .errors import TrainingError
+from .models import (
+    BASE_MARK,
+    Base,
+    attach_lora,
+    base_of,
+    fingerprint,
+    load_base,
+    load_tokenizer,
+    merged_base,
+    readable,
+    train_last_layers,
+)
 
 SAMPLE_TOKENS = 96
 
@@ -27,6 +40,7 @@ class Prepared:
     train: list
     validation: list
     identity: dict[str, str]
+    whole: bool = False  # weights of the base itself are trained: a whole model is saved, no adapter
 
     @property
     def pad(self) -> int:
@@ -53,17 +67,41 @@ def prepare(run: RunDirectory, spec: dict, settings: Tuning, tokenise: Callable)
     run.check_stop()
     path = merged_base(base, run)
     run.check_stop()
-    model = load_base(path, settings.precision)
-    if settings.method == "lora":
+    quantisation = _quantisation(base, settings)
+    model = load_base(path, settings.precision, quantisation)
+    if quantisation or settings.method == "lora":
         model = attach_lora(model, settings)
     elif settings.method == "frozen":
-        model.requires_grad_(False)
+        train_last_layers(model, settings.trained_layers, head=settings.recipe != "reward")
+    whole = settings.method in ("full", "frozen") and any(weight.requires_grad for weight in model.parameters())
     run.check_stop()
     identity = {
         "data.train": hashlib.sha256((run.path / train_file).read_bytes()).hexdigest(),
         "base": fingerprint(Path(path)) if Path(path).is_dir() else path,
     }
-    return Prepared(base, path, model, tokenizer, rows["train"], rows.get("validation", []), identity)
+    return Prepared(base, path, model, tokenizer, rows["train"], rows.get("validation", []), identity, whole)
+
+
+def _quantisation(base: Base, settings: Tuning) -> str | None:
+    """What the base is held in: what run.json's base says, else with qlora the setting. Raises TrainingError."""
+    if base.quantisation and settings.method in ("full", "frozen"):
+        message = (
+            f"run.json: a base of {base.quantisation} cannot be trained itself, as method {settings.method} would. Use "
+            "qlora, or leave base.quantisation out."
+        )
+        raise TrainingError("bad_setting", message)
+    return base.quantisation or (settings.quantisation if settings.method == "qlora" else None)
+
+
+def parent_copy(ready: Prepared):
+    """The base as it was, to compare with where its own weights are trained: a copy of those, the others shared.
+
+    None where an adapter is trained: the parent is the same model with the adapter off.
+    """
+    if not ready.whole:
+        return None
+    shared = {id(weight): weight for weight in ready.model.parameters() if not weight.requires_grad}
+    return copy.deepcopy(ready.model, shared).requires_grad_(False).eval()
 
 
 def _rows(run: RunDirectory, base: Base, tokenizer, settings: Tuning, name: str, tokenise: Callable) -> list:
@@ -117,18 +155,18 @@ def save(
     metrics: dict,
     extra: Callable[[Path], None] | None = None,
 ) -> dict:
-    """Write `adapter/` (or `model/` for a full tuning) with its card; returns what result.json tells of it.
+    """Write `adapter/`, or `model/` where the base itself was trained, with its card; returns what result.json tells.
 
     extra: writes what else belongs into the folder.
     """
     run.status("saving", progress=0.99, eta_seconds=None)
-    name = "model" if settings.method == "full" else "adapter"
+    name = "model" if ready.whole else "adapter"
     work, folder = run.path / f".{name}", run.path / name
     shutil.rmtree(work, ignore_errors=True)
-    if settings.method == "lora":
-        # only the policy's: a reward model and a critic may stand beside it
+    if hasattr(ready.model, "peft_config"):
+        # Only the policy's: a reward model and a critic may stand beside it.
         ready.model.save_pretrained(work, save_embedding_layers=False, selected_adapters=["default"])
-    elif settings.method == "full":
+    elif ready.whole:
         ready.model.save_pretrained(work)
         ready.tokenizer.save_pretrained(work)
     work.mkdir(exist_ok=True)
@@ -148,7 +186,7 @@ def card(spec: dict, settings: Tuning, ready: Prepared, metrics: dict) -> str:
     """The model card: what was tuned, on what, how, and how it went."""
     title = spec.get("title") or f"{settings.recipe} of {Path(ready.path).name}"
     front = ["---", f"base_model: {json.dumps(ready.path)}", f"tags: [{settings.recipe}, {settings.method}]"]
-    front += ["library_name: peft", "---"] if settings.method == "lora" else ["---"]
+    front += ["library_name: peft", "---"] if settings.method in ("lora", "qlora") else ["---"]
     facts = {
         "Base": f"`{ready.path}`",
         "Adapter merged into it": f"`{ready.base.adapter}`" if ready.base.adapter else "none",

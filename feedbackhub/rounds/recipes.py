@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from functools import cache
 
 from django.conf import settings as site
@@ -74,7 +75,10 @@ def _problem(value: object, rule: dict) -> str:
     if kind in ("bool", "boolean"):
         return "" if isinstance(value, bool) else "must be true or false"
     if kind in ("str", "string"):
-        return "" if isinstance(value, str) else "must be a text"
+        if not isinstance(value, str):
+            return "must be a text"
+        as_asked = "pattern" not in rule or re.fullmatch(rule["pattern"], value)
+        return "" if as_asked else f"is not written as its help says ({rule['help']})"
     if not number or not math.isfinite(value):
         return "must be a number"
     if kind in ("int", "integer") and not isinstance(value, int):

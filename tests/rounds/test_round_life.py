@@ -97,6 +97,19 @@ def test_thumbs_become_a_round_of_kto(project, alice, base, queue):
     assert Path(tuning_round.model.adapter, "adapter_model.safetensors").is_file()
 
 
+def test_every_method_and_loss_can_be_asked_for_and_a_wrong_one_is_named(project, alice, base):
+    from feedbackhub.rounds.recipes import recipes, settings_check
+
+    assert {"sft", "reward", "dpo", "kto", "orpo", "simpo"} <= set(recipes())
+    for recipe in ("sft", "reward", "dpo", "kto", "orpo", "simpo"):
+        for method in ("lora", "qlora", "full", "frozen"):
+            settings_check(recipe, {"method": method, "lora_variant": "dora", "early_stopping_patience": 2})
+    settings_check("dpo", {"loss_mixture": "sigmoid 0.8 + bco_pair 0.2 + sft 1"})
+    with pytest.raises(DomainError) as refused:
+        settings_check("dpo", {"loss_mixture": "sigmoid 0.8, magic 1", "loss": "magic"})
+    assert set(refused.value.fields) == {"settings.loss_mixture", "settings.loss"}
+
+
 @pytest.mark.trains
 def test_completing_twice_registers_once(project, alice, base, demonstrations, queue):
     tuning_round = draft(project, alice, base, demonstrations)

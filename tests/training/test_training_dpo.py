@@ -9,6 +9,7 @@ from training_cast import assistant, events, finished, preference_rows, tiny_mod
 
 from training import data
 from training.config import DpoSettings
+from training.errors import TrainingError
 from training.models import Base, attach_lora, load_base, load_policy, load_tokenizer
 from training.recipes.dpo import Preference, preference_losses
 from training.scoring import answer_logprobs, example_batch, pair_batch
@@ -35,17 +36,19 @@ def test_the_loss_by_hand():
     torch.testing.assert_close(ipo, torch.tensor([(2 / 4 + 1 / 2 - 5) ** 2, 25.0]))
 
 
-@pytest.mark.parametrize("loss", ["sigmoid", "ipo"])
-def test_loss_and_rewards_are_those_of_trl(tiny, other, tmp_path, loss):
+@pytest.fixture(scope="module")
+def trl(tiny, other, tmp_path_factory):
+    """(TRL's trainer of the pairs, its one batch, chosen answers first)."""
     from datasets import Dataset
     from trl import DPOConfig, DPOTrainer
 
     rows = preference_rows()
     config = DPOConfig(
-        output_dir=str(tmp_path),
-        loss_type=[loss],
+        output_dir=str(tmp_path_factory.mktemp("trl")),
         beta=0.3,
+        label_smoothing=0.2,
         per_device_train_batch_size=len(rows),
+        train_sampling_strategy="sequential",
         bf16=False,
         gradient_checkpointing=False,
         report_to=[],
@@ -59,17 +62,55 @@ def test_loss_and_rewards_are_those_of_trl(tiny, other, tmp_path, loss):
         train_dataset=Dataset.from_list(rows),
         processing_class=load_tokenizer(str(tiny)),
     )
-    theirs = trainer.compute_loss(trainer.model.train(), next(iter(trainer.get_train_dataloader())))
+    return trainer, next(iter(trainer.get_train_dataloader()))
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        *("sigmoid", "sigmoid_norm", "ipo", "robust", "hinge", "apo_zero", "apo_down", "sppo_hard", "bco_pair"),
+        "sigmoid 0.8 + bco_pair 0.2 + sft 1",
+    ],
+)
+def test_loss_and_rewards_are_those_of_trl(tiny, other, trl, loss):
+    trainer, batch = trl
+    parts = [part.split() for part in loss.split("+")]
+    trainer.loss_types = [part[0] for part in parts]
+    trainer.loss_weights = [float(weight) for _, weight in parts] if len(parts) > 1 else [1.0]
+    rows = list(range(0, 16, 4)) if len(parts) > 1 else list(range(16))  # sft: the same where lengths are
+    taken = torch.tensor(rows + [16 + row for row in rows])
+    theirs = trainer.compute_loss(trainer.model.train(), {name: value[taken] for name, value in batch.items()})
     shown = {name: values[-1] for name, values in trainer._metrics["train"].items()}
 
-    objective = Preference(
-        pairs_of(tiny, rows), 0, DpoSettings(beta=0.3, loss=loss), frozen=load_base(str(tiny), "fp32")
-    )
-    ours, values = objective.loss(load_base(str(other), "fp32"), list(range(len(rows))))
+    asked = {"loss_mixture": loss} if len(parts) > 1 else {"loss": loss}
+    settings = DpoSettings.from_dict({"beta": 0.3, "label_smoothing": 0.2, **asked})
+    objective = Preference(pairs_of(tiny, preference_rows()), 0, settings, frozen=load_base(str(tiny), "fp32"))
+    ours, values = objective.loss(load_base(str(other), "fp32"), rows)
     torch.testing.assert_close(ours / len(rows), theirs, rtol=1e-5, atol=1e-5)
     for name, of_trl in (("chosen_reward", "chosen"), ("rejected_reward", "rejected"), ("margin", "margins")):
         assert values[name] / len(rows) == pytest.approx(shown[f"rewards/{of_trl}"], abs=1e-5)
     assert values["accuracy"] / len(rows) == pytest.approx(shown["rewards/accuracies"])
+
+
+def test_a_margin_asks_for_more_where_raters_were_sure(tiny, other):
+    """ODPO by hand: −log σ(βΔ − αm), with the rows' own margins."""
+    rows = [{**row, "margin": number / 4} for number, row in enumerate(preference_rows()[:4])]
+    model, parent = load_base(str(other), "fp32"), load_base(str(tiny), "fp32")
+    plain, asked = (
+        Preference(pairs_of(tiny, rows), 0, DpoSettings(margin=margin), frozen=parent) for margin in (0.0, 2.0)
+    )
+    for row in range(4):
+        margin = plain.loss(model, [row])[1]["margin"]
+        expected = math.log(1 + math.exp(-(margin - 2.0 * row / 4)))
+        assert asked.loss(model, [row])[0].item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "mixture", ["sigmoid", "sigmoid 1 + magic 2", "sigmoid 1, sft 2", "sigmoid -1", "sigmoid 1 +", "sigmoid 1..2"]
+)
+def test_a_mixture_that_is_none_is_refused(mixture):
+    with pytest.raises(TrainingError, match="loss_mixture is not written as its help says"):
+        DpoSettings.from_dict({"loss_mixture": mixture})
 
 
 def test_a_shared_prompt_changes_neither_value_nor_gradient(tiny):
@@ -91,6 +132,23 @@ def test_a_shared_prompt_changes_neither_value_nor_gradient(tiny):
     torch.testing.assert_close(gradients[0].norm(), gradients[1].norm(), rtol=1e-4, atol=1e-4)
 
 
+def test_answers_stand_apart_where_sharing_would_cost_more(tiny):
+    """By the work that each form is; both give the same numbers in the same order."""
+    from training.scoring import answers_batch, pairs_apart
+
+    assert not pairs_apart(256 + 2 * 32, 256 + 32, width=576)
+    assert not pairs_apart(64 + 2 * 128, 64 + 128, width=576)
+    assert pairs_apart(50 + 2 * 500, 50 + 500, width=576)
+    model, pairs = load_base(str(tiny), "fp32"), pairs_of(tiny, preference_rows()[:4])
+    long = [data.Pair(pair.prompt[-2:], pair.chosen * 30, pair.rejected * 30, (1, 1), 0) for pair in pairs]
+    apart = answers_batch(long, 0, model)
+    assert apart.ids.shape[0] == 8
+    assert answers_batch(pairs[:1], 0, model).ids.shape[0] == 1
+    torch.testing.assert_close(
+        answer_logprobs(model, apart)[0], answer_logprobs(model, pair_batch(long, 0, "cpu"))[0], rtol=1e-4, atol=1e-3
+    )
+
+
 def test_the_reference_is_the_base_with_the_adapter_off(tiny):
     """At the start both are the same; once the adapter says something, the reference stays."""
     pairs = pairs_of(tiny, preference_rows())
@@ -109,7 +167,10 @@ def test_the_reference_is_the_base_with_the_adapter_off(tiny):
     assert Preference(pairs, 0, settings).loss(model, list(range(8)))[0].item() / 8 != pytest.approx(math.log(2))
 
 
-@pytest.mark.parametrize("settings", [{}, {"loss": "ipo"}, {"method": "full", "learning_rate": 0.003}])
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"loss": "ipo"}, {"loss_mixture": "robust 1 + sft 0.1"}, {"method": "full", "learning_rate": 0.003}],
+)
 def test_a_preference_is_learnt(run_dir, settings):
     rows = preference_rows()
     folder = run_dir("dpo", {"train": rows[:12], "validation": rows[12:]}, {**LEARN, **settings})

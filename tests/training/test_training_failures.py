@@ -7,6 +7,7 @@ import re
 import pytest
 from training_cast import assistant, echo_rows, events, failure, finished, preference_rows, tiny_model, user
 
+from training.config import RECIPES
 from training.run import explained, run
 
 SHORT = {"max_steps": 2}
@@ -28,9 +29,7 @@ def rewritten(folder, **changes):
         ({"seed": True}, "seed must be a whole number"),
         ({"epochs": float("nan")}, "epochs must be a number"),
         ({"lora_r": None}, "lora_r must have a value"),
-        ({"method": "qlora"}, "qlora is not available in this version; use lora"),
-        ({"method": "frozen"}, "frozen is not available in this version"),
-        ({"method": "magic"}, "method must be one of lora, full"),
+        ({"method": "magic"}, "method must be one of lora, qlora, full, frozen"),
         ({"beta": 0.1}, '"beta" is no setting of sft'),
         ([], "settings must be an object"),
     ],
@@ -52,8 +51,7 @@ def test_all_bad_settings_are_named_at_once(run_dir):
 def test_an_unknown_recipe_is_named(run_dir):
     kind, message = failure(run_dir("tune", {"train": []}))
     assert kind == "unknown_recipe"
-    names = "sft, reward, dpo, kto, generate, score, evaluate"
-    assert message == f'run.json: recipe "tune" is not available; these are: {names}.'
+    assert message == f'run.json: recipe "tune" is not available; these are: {", ".join(RECIPES)}.'
 
 
 def test_a_missing_or_broken_run_file_is_told(tmp_path, capsys):
@@ -81,8 +79,11 @@ def test_a_missing_base_is_told(run_dir, tmp_path):
     _, message = failure(run_dir("sft", rows, SHORT, base={"path": str(tmp_path / "empty")}, name="c"))
     assert "holds no .safetensors file" in message
     assert "base must be an object" in failure(run_dir("sft", rows, SHORT, base={}, name="d"))[1]
-    quantised = {"path": nowhere, "quantisation": "nf4"}
-    assert "quantisation is not available" in failure(run_dir("sft", rows, SHORT, base=quantised, name="e"))[1]
+    quantised = {"path": nowhere, "quantisation": "nf2"}
+    assert (
+        'base.quantisation "nf2" is none of nf4, int8'
+        in failure(run_dir("sft", rows, SHORT, base=quantised, name="e"))[1]
+    )
 
 
 @pytest.fixture

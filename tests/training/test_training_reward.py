@@ -10,7 +10,7 @@ from training_cast import WORDS, assistant, events, failure, finished, preferenc
 from training import data
 from training.config import RewardSettings
 from training.models import Base, load_base, load_tokenizer
-from training.recipes.reward import Comparisons, preference_losses
+from training.recipes.reward import Comparisons, item_weights, preference_losses
 from training.reward_model import RewardModel, last_positions, reliability, reward_load, rewards, temperature_of
 from training.scoring import example_batch, pair_batch
 
@@ -163,3 +163,44 @@ def test_wrong_use_is_told_in_words(run_dir, tiny):
     kind, words = failure(run_dir("score", {"answers": [answer]}, name="none"))
     assert kind == "adapter_missing"
     assert "no reward model" in words
+
+
+def ranking_row() -> dict:
+    return {"prompt": [user("what is a ?")], "ranking": [["good a"], ["good", "good b"], [[assistant("bad")]]]}
+
+
+def test_a_ranking_is_all_its_pairs_and_no_answer_counts_twice(tiny):
+    """Ties are no pair. Of a strict ranking of four each pair counts a third, as each answer stands in three."""
+    made = pairs_of(tiny, [ranking_row(), *preference_rows()[:2]])
+    assert len(made) == 5 + 2
+    strict = {"prompt": "what is b ?", "ranking": [["a"], ["b"], ["c"], ["d"]]}
+    weights = item_weights(pairs_of(tiny, [strict, *preference_rows()[:2]]))
+    assert weights == pytest.approx([1 / 3] * 6 + [1, 1])
+    twice = pairs_of(tiny, [preference_rows()[0], preference_rows()[0]])
+    assert item_weights(twice) == [1, 1], "two raters of one pair are two votes"
+
+
+def test_a_pairs_weight_is_in_its_loss_and_in_the_means(tiny):
+    rows = pairs_of(tiny, [{"prompt": "what is b ?", "ranking": [["good"], ["bad"], ["a b"]]}, preference_rows()[0]])
+    model = RewardModel(load_base(str(tiny), "fp32"), heads=2)
+    weighed, plain = (
+        Comparisons(rows, 0, RewardSettings(heads=2, balance=balance), bootstrap=False)
+        for balance in ("answers", "pairs")
+    )
+    alone = [plain.loss(model, [row])[0].item() for row in range(4)]
+    assert weighed.loss(model, [0, 1, 2, 3])[0].item() == pytest.approx(sum(alone[:3]) / 2 + alone[3], rel=1e-5)
+    assert [weighed.weight(row) for row in range(4)] == pytest.approx([0.5, 0.5, 0.5, 1])
+
+
+def test_rankings_are_learnt(run_dir):
+    rows = [{"prompt": row["prompt"], "ranking": [["good"], ["a b c"], ["bad . ."]]} for row in preference_rows()]
+    result = finished(run_dir("reward", {"train": rows[:12], "validation": rows[12:]}, {**LEARN, "max_steps": 80}))
+    assert result["rows"] == 36
+    assert result["metrics"]["validation_accuracy"] == 1
+
+
+@pytest.mark.parametrize("ranking", [[], [["a"]], ["a", "b"], [["a"], []], [["a"], ["a"]], [["a"], [7]]])
+def test_a_ranking_that_is_none_is_named(run_dir, ranking):
+    kind, words = failure(run_dir("reward", {"train": [{"prompt": "what is a ?", "ranking": ranking}]}, LEARN))
+    assert kind == "bad_data"
+    assert words.startswith("data/train.jsonl line 1: ")

@@ -132,4 +132,17 @@ def test_nothing_in_the_directory_is_a_pickle(run_dir, start):
     process.wait_for(lambda: any((folder / "checkpoints").glob("step-*")))
     process.terminate()
     kinds = {path.suffix for path in folder.rglob("*") if path.is_file() and path.name != "lock"}
+    kinds.discard(".0")  # TensorBoard's event files, read back in test_training_tensorboard.py
     assert kinds <= {".json", ".jsonl", ".safetensors", ".txt", ".md", ".jinja"}
+
+
+def test_rows_of_alpacas_form_are_conversations_too(tiny):
+    rows = [
+        {"instruction": "say", "input": "a", "output": "a"},
+        {"messages": [user("say\n\na"), assistant("a")]},
+        {"instruction": "say b", "input": "", "output": "b"},
+        {"messages": [user("say b"), assistant("b")]},
+    ]
+    tokens = data.ChatTokens(load_tokenizer(str(tiny)), "tiny")
+    made = data.examples(tokens, [(data.Place("t", n), row) for n, row in enumerate(rows)], data.Fitting(64))
+    assert [(one.prompt, one.answer) for one in made[::2]] == [(one.prompt, one.answer) for one in made[1::2]]

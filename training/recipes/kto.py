@@ -8,8 +8,6 @@ arXiv 2402.01306, equations 7 and 8):
 z estimates β KL(π ‖ π_ref); no gradient flows through it. The reference π_ref is the parent.
 """
 
-import copy
-
 import torch
 from torch import Tensor
 
@@ -20,7 +18,7 @@ from ..directory import RunDirectory
 from ..errors import TrainingError
 from ..loop import Training
 from ..scoring import answer_logprobs, example_batch
-from ..tuning import prepare, sample, save
+from ..tuning import parent_copy, prepare, sample, save
 from .dpo import reference_policy
 
 
@@ -125,7 +123,7 @@ def kto(run: RunDirectory, spec: dict, settings: KtoSettings) -> dict:
         raise TrainingError("empty_data", message)
     if words := balance_words(ready.train, settings):
         run.warn(words)
-    frozen = copy.deepcopy(ready.model).requires_grad_(False).eval() if settings.method == "full" else None
+    frozen = parent_copy(ready)
     train = Thumbs(ready.train, ready.pad, settings, frozen)
     validation = Thumbs(ready.validation, ready.pad, settings, frozen) if len(ready.validation) > 1 else None
     training = Training(run, ready.model, train, validation, settings, ready.identity)

@@ -7,6 +7,8 @@ et al. 2023, arXiv 2307.09288, equation 2); the second keeps rewards around zero
 2312.09244). Each head sees each pair with a weight drawn once from a Poisson distribution of mean 1: a bootstrap.
 """
 
+from collections import defaultdict
+
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
@@ -17,7 +19,7 @@ from ..data import Pair, pairs
 from ..directory import RunDirectory
 from ..loop import Training
 from ..reward_model import RewardModel, reliability, reward_save, rewards, temperature_of
-from ..scoring import pair_batch
+from ..scoring import answers_batch
 from ..tuning import prepare, save
 
 
@@ -27,11 +29,26 @@ def preference_losses(found: Tensor, margins: Tensor, centering: float) -> Tenso
     return -logsigmoid(chosen - rejected - margins[:, None]) + centering * (chosen + rejected) ** 2
 
 
+def item_weights(rows: list[Pair]) -> list[float]:
+    """What each pair counts so that no answer counts twice as strong for standing in twice as many comparisons.
+
+    2 / (d(chosen) + d(rejected)), d the number of other answers to the prompt that an answer is compared with: 1 for a
+    lone pair, 1 / (k − 1) for each pair of a ranking of k (Ouyang et al. 2022 weigh by ranking, 2 / k(k − 1)).
+    """
+    compared: dict[tuple, set] = defaultdict(set)
+    sides = [[(tuple(pair.prompt), tuple(answer)) for answer in (pair.chosen, pair.rejected)] for pair in rows]
+    for chosen, rejected in sides:
+        compared[chosen].add(rejected)
+        compared[rejected].add(chosen)
+    return [2 / (len(compared[chosen]) + len(compared[rejected])) for chosen, rejected in sides]
+
+
 class Comparisons:
-    """The reward loss of pairs; each counts once. Without `bootstrap` all heads see all pairs alike."""
+    """The reward loss of pairs, each with its weight. Without `bootstrap` all heads see all pairs alike."""
 
     def __init__(self, rows: list[Pair], pad: int, settings: RewardSettings, *, bootstrap: bool):
         self.rows, self.pad, self.settings = rows, pad, settings
+        self.counts = item_weights(rows) if settings.balance == "answers" else [1.0] * len(rows)
         self.weights = torch.ones(len(rows), settings.heads)
         if bootstrap and settings.heads > 1:
             generator = torch.Generator().manual_seed(settings.seed)
@@ -41,7 +58,7 @@ class Comparisons:
         return len(self.rows)
 
     def weight(self, row: int) -> float:
-        return 1.0
+        return self.counts[row]
 
     def tokens(self, row: int) -> int:
         return self.rows[row].length + len(self.rows[row].prompt)
@@ -51,18 +68,20 @@ class Comparisons:
         margins = self.settings.margin * torch.tensor([self.rows[row].margin for row in rows], device=found.device)
         losses = preference_losses(found, margins, self.settings.centering)
         losses = (losses * self.weights[rows].to(found.device)).mean(dim=1)
+        counts = torch.tensor([self.counts[row] for row in rows], device=found.device)
         means = found.detach().mean(dim=2)
         differences = means[:, 0] - means[:, 1]
-        return losses.sum(), {
-            "accuracy": (differences > 0).sum().item() + (differences == 0).sum().item() / 2,
-            "margin": differences.sum().item(),
-            "chosen_reward": means[:, 0].sum().item(),
-            "rejected_reward": means[:, 1].sum().item(),
+        right = (differences > 0).float() + (differences == 0).float() / 2
+        return (losses * counts).sum(), {
+            "accuracy": (right * counts).sum().item(),
+            "margin": (differences * counts).sum().item(),
+            "chosen_reward": (means[:, 0] * counts).sum().item(),
+            "rejected_reward": (means[:, 1] * counts).sum().item(),
         }
 
     def rewards(self, model: RewardModel, rows: list[int]) -> Tensor:
         """[pairs, 2, heads]."""
-        batch = pair_batch([self.rows[row] for row in rows], self.pad, model.device)
+        batch = answers_batch([self.rows[row] for row in rows], self.pad, model)
         return rewards(model, batch).view(len(rows), 2, -1)
 
     def state(self) -> dict[str, Tensor]:
