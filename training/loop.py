@@ -107,6 +107,7 @@ class Training:
     def work(self) -> dict[str, float]:
         """Train to the last step; returns the metrics. Raises Stopped after a checkpoint, TrainingError on a NaN, on a
         divergence, and where the memory does not suffice."""
+        self.run.training_begins(self)
         every = self.settings.eval_every or max(1, math.ceil(self.steps / 4))
         interval = max(1, round(self.steps / METRICS_A_RUN))
         if self.validation and self.step == 0:

@@ -107,6 +107,10 @@ def _recipe(name: str):
         from .recipes.orpo import orpo as recipe
     elif name == "simpo":
         from .recipes.simpo import simpo as recipe
+    elif name == "estimate":
+        from .estimate import estimate as recipe
+    elif name == "weights":
+        from .spectra import weights as recipe
     elif name == "generate":
         from .generate import generate as recipe
     else:

@@ -108,6 +108,7 @@ def _rows(run: RunDirectory, base: Base, tokenizer, settings: Tuning, name: str,
     fitting = data.Fitting(settings.max_length)
     read = list(data.read_rows(run.path, name))
     made = tokenise(data.ChatTokens(tokenizer, base.path), read, fitting)
+    run.rows_fitted(name, len(read), fitting)
     if words := fitting.words(name, len(read)):
         run.warn(words)
     return made
