@@ -215,6 +215,7 @@ SWEEPS = [
     "feedbackhub.imports.services.sweep",
     "feedbackhub.evaluation.services.sweep",
     "feedbackhub.rounds.services.sweep",
+    "feedbackhub.rounds.autopilot.sweep",
     "feedbackhub.tracing.services.sweep",
 ]
 
@@ -224,6 +225,10 @@ LEASES_HELD_AT_MOST = 3
 RUN_LEASE_SECONDS = env.int("RUN_LEASE_SECONDS", default=20)  # how long a supervisor's word counts
 RUN_ATTEMPTS_AT_MOST = env.int("RUN_ATTEMPTS_AT_MOST", default=5)
 RUN_STOP_GRACE_SECONDS = env.int("RUN_STOP_GRACE_SECONDS", default=120)  # from SIGTERM to SIGKILL
+# What an hour of the device costs, for the estimates before a round; 0: not told.
+DEVICE_HOUR_PRICE = env.float("DEVICE_HOUR_PRICE", default=0.0)
+DEVICE_HOUR_CURRENCY = env("DEVICE_HOUR_CURRENCY", default="EUR")
+ESTIMATE_SECONDS = env.int("ESTIMATE_SECONDS", default=30)  # spent on measuring micro-batches
 TRAINING_PYTHON = env("TRAINING_PYTHON", default="")  # another interpreter for `python -m training`, else ours
 
 # --- LangSmith: off without a key ----------------------------------------------------------------------------

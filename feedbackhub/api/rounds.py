@@ -11,6 +11,9 @@ from feedbackhub.rounds import selectors, services
 from feedbackhub.rounds.datasets import dataset_freeze
 from feedbackhub.rounds.exports import dataset_export
 from feedbackhub.rounds.models import PreferenceDataset, Round
+from feedbackhub.rounds.presets import NAMES as PRESETS
+from feedbackhub.rounds.presets import preset_get
+from feedbackhub.rounds.recipes import recipe_check
 from feedbackhub.runs.models import RunEvent
 from feedbackhub.runs.selectors import EVENTS_AT_MOST, events_after
 
@@ -30,6 +33,11 @@ class RoundBody(Strict):
     dataset = serializers.IntegerField()
     reward_model = serializers.CharField(required=False)
     settings = serializers.DictField(required=False, default=dict)
+    preset = serializers.ChoiceField(PRESETS, required=False, help_text="What settings leaves open is taken from it.")
+
+
+class LaunchBody(Strict):
+    anyway = serializers.BooleanField(required=False, default=False, help_text="Although a test prompt is trained on.")
 
 
 def dataset_shown(dataset: PreferenceDataset) -> dict:
@@ -136,6 +144,9 @@ class Rounds(Endpoint):
             if name in body:
                 body[name] = model_by_name(project=project, name=body[name])
         body["dataset"] = selectors.dataset_get(project=project, pk=body["dataset"])
+        if preset := body.pop("preset", None):
+            recipe_check(body["recipe"])
+            body["settings"] = {**preset_get(body["recipe"], preset).settings, **body["settings"]}
         tuning_round = services.round_create(project=project, by=request.user, **body)
         return Response(round_shown(tuning_round), status=201)
 
@@ -165,7 +176,8 @@ class RoundAction(RoundEndpoint):
     @extend_schema(summary="Launch, stop or resume a round", request=None, responses={202: dict})
     def post(self, request: Request, pk: int) -> Response:
         tuning_round = self.round(request, pk, ADMINISTER)
-        getattr(services, f"round_{self.action}")(tuning_round=tuning_round)
+        given = self.read(request, LaunchBody) if self.action == "launch" else {}
+        getattr(services, f"round_{self.action}")(tuning_round=tuning_round, **given)
         return Response(round_shown(self.round(request, pk, ADMINISTER)), status=202)
 
 

@@ -2,7 +2,7 @@ from csp.decorators import csp_update
 from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
-from . import catalog, checks, media, projects, quality, rating, reports, reward, rounds
+from . import autopilot, catalog, checks, media, projects, quality, rating, reports, reward, rounds
 
 project = [
     path("", projects.ProjectDetail.as_view()),
@@ -26,6 +26,9 @@ project = [
     path("live/", checks.LivePace.as_view()),
     path("datasets/", rounds.Datasets.as_view()),
     path("rounds/", rounds.Rounds.as_view()),
+    path("promotions/", autopilot.Promotions.as_view()),
+    path("autopilot/", autopilot.AutopilotEndpoint.as_view()),
+    path("autopilot/decisions/", autopilot.AutopilotDecisions.as_view()),
     path("reward-scorings/", reward.RewardScorings.as_view()),
     path("evaluations/", reports.Evaluations.as_view()),
     path("leaderboard/", reports.Leaderboard.as_view()),
@@ -49,6 +52,9 @@ v1 = [
     path("datasets/<int:pk>/", rounds.DatasetDetail.as_view()),
     path("datasets/<int:pk>/export/", rounds.DatasetExport.as_view(), name="dataset-export"),
     path("rounds/<int:pk>/", rounds.RoundDetail.as_view()),
+    path("presets/", autopilot.Presets.as_view()),
+    path("rounds/<int:pk>/preflight/", autopilot.RoundPreflight.as_view()),
+    path("rounds/<int:pk>/estimate/", autopilot.RoundEstimates.as_view()),
     path("rounds/<int:pk>/launch/", rounds.RoundAction.as_view(action="launch")),
     path("rounds/<int:pk>/stop/", rounds.RoundAction.as_view(action="stop")),
     path("rounds/<int:pk>/resume/", rounds.RoundAction.as_view(action="resume")),

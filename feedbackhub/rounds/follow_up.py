@@ -18,13 +18,16 @@ from feedbackhub.evaluation.models import Evaluation, Suite
 from feedbackhub.evaluation.services import evaluation_create
 from feedbackhub.projects.models import TaskKind
 from feedbackhub.rating.services import tasks_create
+from feedbackhub.runs.models import FINISHED, RunState
 
+from . import aftermath
 from .models import FollowUp, Round
 
 PROMPTS_AT_MOST = 200
 PRIORITY = 10
 Step, Status = FollowUp.Step, FollowUp.Status
-ORDER = [Step.ANSWERS, Step.PARENT, Step.EVALUATION, Step.PAIRS]
+# Raters need not wait for what is measured: that comes last.
+ORDER = [Step.ANSWERS, Step.PARENT, Step.EVALUATION, Step.PAIRS, Step.FORGETTING, Step.WEIGHTS]
 
 
 def held_out_prompts(tuning_round: Round) -> list[Prompt]:
@@ -52,7 +55,9 @@ def follow_ups_advance(*, tuning_round: Round) -> None:
     """Start the next step, or see whether the running one has ended; as far as it goes now."""
     for step in ORDER:
         with transaction.atomic():
-            follow_up = FollowUp.objects.select_for_update().get(round=tuning_round, step=step)
+            follow_up = FollowUp.objects.select_for_update().filter(round=tuning_round, step=step).first()
+            if follow_up is None:  # of a round from before there was such a step
+                continue
             if follow_up.status == Status.PENDING:
                 _start(tuning_round, follow_up)
             if follow_up.status == Status.RUNNING:
@@ -124,20 +129,47 @@ def _pairs(tuning_round: Round, follow_up: FollowUp) -> None:
     _end(follow_up, Status.DONE, message)
 
 
+def _forgetting(tuning_round: Round, follow_up: FollowUp) -> None:
+    follow_up.evaluation = aftermath.forgetting_begin(tuning_round)
+    follow_up.status, follow_up.message = Status.RUNNING, "Its perplexity on a fixed general text is measured."
+    follow_up.save()
+
+
+def _weights(tuning_round: Round, follow_up: FollowUp) -> None:
+    follow_up.run = aftermath.weights_begin(tuning_round)
+    follow_up.status, follow_up.message = Status.RUNNING, "Power laws are fitted to the spectra of its matrices."
+    follow_up.save()
+
+
 _STARTS: dict[str, Callable[[Round, FollowUp], None]] = {
     Step.ANSWERS: _answers,
     Step.PARENT: _parent_answers,
     Step.EVALUATION: _evaluate,
     Step.PAIRS: _pairs,
+    Step.FORGETTING: _forgetting,
+    Step.WEIGHTS: _weights,
 }
 
 
 def _see(follow_up: FollowUp) -> None:
-    """Whether the generation or evaluation that a step waits for has ended."""
+    """Whether the generation, evaluation or run that a step waits for has ended."""
+    if follow_up.run is not None:
+        _see_run(follow_up)
+        return
     awaited: Generation | Evaluation | None = follow_up.generation or follow_up.evaluation
     if awaited is None:
         return
     if awaited.status == "done":
-        _end(follow_up, Status.DONE, follow_up.message)
+        forgot = follow_up.step == Step.FORGETTING
+        words = aftermath.forgetting_words(follow_up.round, awaited) if forgot else follow_up.message
+        _end(follow_up, Status.DONE, words)
     elif awaited.status == "failed":
         _end(follow_up, Status.FAILED, awaited.error or "It failed without saying why; its log tells more.")
+
+
+def _see_run(follow_up: FollowUp) -> None:
+    run = follow_up.run
+    if run.state == RunState.COMPLETED:
+        _end(follow_up, Status.DONE, aftermath.weights_words(run))
+    elif run.state in FINISHED:
+        _end(follow_up, Status.FAILED, run.error_message or "It was stopped.")

@@ -176,6 +176,8 @@ def followed_up(tuning_round: Round, say: Callable[[Run], None]) -> None:
             parts = list(step.evaluation.parts.all()) if step.evaluation else []
             for part in parts:
                 finished(part.run, evaluation_run, say)
+            if step.run:
+                finished(step.run, runs_supervised, say)
         follow_up.follow_ups_advance(tuning_round=tuning_round)
     failed = tuning_round.follow_ups.filter(status=FollowUp.Status.FAILED).first()
     if failed:

@@ -80,13 +80,16 @@ class Round(models.Model):
 
 
 class FollowUp(models.Model):
-    """What comes after a round, in this order: answers of child and parent, their evaluation, blind pairs."""
+    """What comes after a round, in this order: answers of child and parent, their evaluation, blind pairs, what it
+    forgot, what became of its weights."""
 
     class Step(models.TextChoices):
         ANSWERS = "answers", _("The new model's answers to held-out prompts")
         PARENT = "parent", _("Its parent's answers to the same prompts")
         EVALUATION = "evaluation", _("Automatic metrics")
         PAIRS = "pairs", _("Blind pairs for raters")
+        FORGETTING = "forgetting", _("What it forgot of general language")
+        WEIGHTS = "weights", _("The shape of its weights")
 
     class Status(models.TextChoices):
         PENDING = "pending", _("Waiting")
@@ -101,6 +104,7 @@ class FollowUp(models.Model):
     status = models.CharField(max_length=8, choices=Status.choices, default=Status.PENDING)
     generation = models.OneToOneField(Generation, on_delete=models.PROTECT, null=True, related_name="follow_up")
     evaluation = models.OneToOneField(Evaluation, on_delete=models.PROTECT, null=True, related_name="follow_up")
+    run = models.OneToOneField(Run, on_delete=models.PROTECT, null=True, related_name="follow_up")
     tasks_created = models.PositiveIntegerField(default=0)
     message = models.TextField(blank=True, help_text="What was done, or why it could not be.")
     created_at = models.DateTimeField(auto_now_add=True)
@@ -130,3 +134,80 @@ class RewardScoring(models.Model):
 
     def __str__(self) -> str:
         return f"{self.model} on {len(self.tasks)} pairs"
+
+
+class RoundEstimate(models.Model):
+    """A rehearsal of a draft, measured: what the round would take."""
+
+    round = models.ForeignKey(Round, on_delete=models.CASCADE, related_name="estimates")
+    run = models.OneToOneField(Run, on_delete=models.PROTECT, related_name="round_estimate")
+    created_by = models.ForeignKey(site.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"estimate of {self.round}"
+
+
+class Promotion(models.Model):
+    """A model version was made the project's champion, by whom and why. The latest one holds."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="promotions")
+    model = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="promotions")
+    by = models.ForeignKey(
+        site.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+", help_text="Null: the autopilot."
+    )
+    reason = models.TextField()
+    at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"{self.model} is champion of {self.project}"
+
+
+class Autopilot(models.Model):
+    """When so many new judgments have come, the round is run again from the champion. Off unless somebody wants it."""
+
+    project = models.OneToOneField(Project, on_delete=models.CASCADE, related_name="autopilot")
+    is_on = models.BooleanField(default=False)
+    every = models.PositiveIntegerField(default=200, help_text="New judgments by people, before a round.")
+    recipe = models.CharField(max_length=10, default="dpo")
+    settings = models.JSONField(default=dict)
+    start = models.ForeignKey(
+        ModelVersion, on_delete=models.PROTECT, null=True, related_name="+", help_text="Champion until one is promoted."
+    )
+    seen_up_to = models.BigIntegerField(default=0, help_text="Id of the last judgment that an earlier round knew.")
+    changed_by = models.ForeignKey(site.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    changed_at = models.DateTimeField(auto_now=True)
+
+    def __str__(self) -> str:
+        return f"autopilot of {self.project} ({'on' if self.is_on else 'off'})"
+
+
+class AutopilotDecision(models.Model):
+    """One entry of the autopilot's log, in words, with the numbers that it rested on."""
+
+    class Kind(models.TextChoices):
+        SWITCHED = "switched", _("Switched")
+        LAUNCHED = "launched", _("Launched a round")
+        PROMOTED = "promoted", _("Promoted")
+        KEPT = "kept", _("Kept the champion")
+        GAVE_UP = "gave_up", _("Gave up")
+
+    autopilot = models.ForeignKey(Autopilot, on_delete=models.CASCADE, related_name="decisions")
+    kind = models.CharField(max_length=8, choices=Kind.choices)
+    words = models.TextField()
+    figures = models.JSONField(default=dict)
+    round = models.ForeignKey(Round, on_delete=models.CASCADE, null=True, related_name="autopilot_decisions")
+    promotion = models.OneToOneField(Promotion, on_delete=models.SET_NULL, null=True, related_name="decision")
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["round"],
+                condition=models.Q(kind__in=("promoted", "kept", "gave_up")),
+                name="a_round_is_decided_once",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.words

@@ -18,6 +18,7 @@ from feedbackhub.runs.models import Run, RunState
 from . import doubt, follow_up
 from .datasets import chat
 from .models import PreferenceDataset, Round
+from .preflight import leaked
 from .recipes import DATASET_KIND, ONLINE, RULES, recipe_check, settings_check
 
 JOB = "feedbackhub.rounds.jobs.round_run"
@@ -172,8 +173,10 @@ def _samples(project: Project) -> Iterator[dict]:
         yield {"id": prompt.pk, "messages": chat(prompt.messages)}
 
 
-def round_launch(*, tuning_round: Round) -> None:
-    """Queue a draft. Raises DomainError when it was launched before."""
+def round_launch(*, tuning_round: Round, anyway: bool = False) -> None:
+    """Queue a draft. Raises DomainError (409) when it was launched before, and (code `preflight`) when a test prompt is
+    among those it would train on, unless it is to be launched `anyway`.
+    """
     if tuning_round.run.state != RunState.DRAFT:
         raise DomainError(
             _("Round %(number)s is %(state)s, not a draft; resume it if it was stopped.")
@@ -181,6 +184,8 @@ def round_launch(*, tuning_round: Round) -> None:
             code="conflict",
             status=409,
         )
+    if not anyway and (finding := leaked(tuning_round.dataset)):
+        raise DomainError(f"{finding.text} {finding.advice}", code="preflight", status=409)
     runs.run_queue(run=tuning_round.run)
 
 

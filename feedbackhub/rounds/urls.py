@@ -1,6 +1,6 @@
 from django.urls import path, re_path
 
-from . import views
+from . import autopilot_views, views
 
 app_name = "rounds"
 urlpatterns = [
@@ -11,6 +11,9 @@ urlpatterns = [
     path("datasets/<int:pk>/rows/<int:position>/", views.dataset_row, name="dataset_row"),
     path("datasets/<int:pk>/download/", views.dataset_download, name="dataset_download"),
     path("<int:number>/", views.round_page, name="round"),
+    path("autopilot/", autopilot_views.autopilot, name="autopilot"),
+    path("<int:number>/promote/", autopilot_views.promote, name="promote"),
+    path("<int:number>/estimate/", views.estimate, name="estimate"),
     path("<int:number>/scorings/", views.scoring_new, name="scoring_new"),
     re_path(r"^(?P<number>\d+)/(?P<action>launch|stop|resume)/$", views.round_action, name="action"),
 ]

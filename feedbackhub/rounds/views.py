@@ -14,11 +14,17 @@ from feedbackhub.projects.access import ADMINISTER, READ_REPORTS
 from feedbackhub.projects.models import Role
 from feedbackhub.projects.pages import project_page
 from feedbackhub.runs import selectors as runs
+from feedbackhub.runs.models import RunState
 
 from . import doubt, selectors, services
 from .datasets import dataset_freeze
+from .estimates import estimate_create, estimate_shown
 from .exports import dataset_export, formats_of
 from .forms import FreezeForm, RoundForm
+from .models import FollowUp
+from .preflight import preflight
+from .presets import preset_get, presets
+from .promotion import champion
 from .recipes import recipes, schema
 
 LOG_LINES = 200
@@ -112,7 +118,9 @@ def round_new(request: HttpRequest) -> HttpResponse:
     """The form; choosing another recipe brings that recipe's settings and datasets."""
     asked = request.POST.get("recipe") or request.GET.get("recipe")
     recipe = asked if asked in recipes() else "dpo"
-    form = RoundForm(request.POST or None, project=request.project, recipe=recipe, initial=_initial(request))
+    preset = preset_get(recipe, request.GET.get("preset"))
+    initial = _initial(request) | {f"setting_{name}": value for name, value in preset.settings.items()}
+    form = RoundForm(request.POST or None, project=request.project, recipe=recipe, initial=initial)
     if request.method == "POST" and form.is_valid():
         try:
             tuning_round = services.round_create(
@@ -124,12 +132,18 @@ def round_new(request: HttpRequest) -> HttpResponse:
                 settings=form.settings(),
                 reward_model=form.cleaned_data.get("reward_model"),
             )
-            services.round_launch(tuning_round=tuning_round)
+            if "check" in request.POST:
+                estimate_create(tuning_round=tuning_round, by=request.user)
+            else:
+                services.round_launch(tuning_round=tuning_round)
         except DomainError as error:
+            if error.code == "preflight":  # the draft is there, and its page says what was found
+                return redirect("rounds:round", request.project.slug, tuning_round.number)
             form.add_error(None, error.message)
         else:
             return redirect("rounds:round", request.project.slug, tuning_round.number)
-    return render(request, "rounds/round_new.html", {"form": form, "recipe": recipe})
+    context = {"form": form, "recipe": recipe, "presets": presets(recipe), "preset": preset}
+    return render(request, "rounds/round_new.html", context)
 
 
 def _initial(request: HttpRequest) -> dict:
@@ -143,7 +157,8 @@ def round_page(request: HttpRequest, number: int) -> HttpResponse:
     tuning_round = selectors.round_get(project=request.project, number=number)
     run = tuning_round.run
     steps = list(tuning_round.follow_ups.order_by("pk"))
-    evaluation = next((step.evaluation for step in steps if step.evaluation_id), None)
+    measured = (step for step in steps if step.step == FollowUp.Step.EVALUATION and step.evaluation_id)
+    evaluation = next((step.evaluation for step in measured), None)
     context = {
         "round": tuning_round,
         "run": run,
@@ -152,10 +167,15 @@ def round_page(request: HttpRequest, number: int) -> HttpResponse:
         "evaluation": evaluation,
         "table": comparison_table(evaluation) if evaluation else None,
         "ab": _verdict(tuning_round),
+        "champion": champion(request.project),
         **_reward(request, tuning_round),
     }
     if request.headers.get("HX-Target") == "after":
         return render(request, "rounds/_after.html", context)
+    if run.state == RunState.DRAFT:
+        if request.headers.get("HX-Target") == "estimate":
+            return _estimate_fragment(request, tuning_round)
+        context |= {"preflight": preflight(tuning_round)}
     context |= {
         "series": runs.series(run),
         "samples": runs.samples(run),
@@ -164,6 +184,34 @@ def round_page(request: HttpRequest, number: int) -> HttpResponse:
         "socket": f"/ws/rounds/{tuning_round.pk}/",
     }
     return render(request, "rounds/round.html", context)
+
+
+def _estimate_fragment(request: HttpRequest, tuning_round) -> HttpResponse:
+    """The rehearsal as it stands; once it has ended the whole page is asked for, its findings count tokens then."""
+    shown = estimate_shown(tuning_round)
+    answer = render(
+        request, "rounds/_estimate.html", {"round": tuning_round, "preflight": {"estimate": shown}, **_role(request)}
+    )
+    if not (shown and shown["active"]):
+        answer["HX-Refresh"] = "true"
+    return answer
+
+
+def _role(request: HttpRequest) -> dict:
+    return {"is_admin": Role.ADMIN in request.roles}
+
+
+@require_POST
+@login_required
+@project_page(ADMINISTER)
+def estimate(request: HttpRequest, number: int) -> HttpResponse:
+    """Rehearse a draft: what it would take."""
+    tuning_round = selectors.round_get(project=request.project, number=number)
+    try:
+        estimate_create(tuning_round=tuning_round, by=request.user)
+    except DomainError as error:
+        messages.error(request, error.message)
+    return redirect("rounds:round", request.project.slug, number)
 
 
 def _settings_shown(tuning_round) -> list[tuple[str, object]]:
@@ -217,9 +265,10 @@ def round_action(request: HttpRequest, number: int, action: str) -> HttpResponse
     """launch, stop or resume."""
     tuning_round = selectors.round_get(project=request.project, number=number)
     try:
-        {"launch": services.round_launch, "stop": services.round_stop, "resume": services.round_resume}[action](
-            tuning_round=tuning_round
-        )
+        if action == "launch":
+            services.round_launch(tuning_round=tuning_round, anyway="anyway" in request.POST)
+        else:
+            {"stop": services.round_stop, "resume": services.round_resume}[action](tuning_round=tuning_round)
     except DomainError as error:
         messages.error(request, error.message)
     return redirect("rounds:round", request.project.slug, number)

@@ -132,6 +132,7 @@ PAGES = [
     "rate/interventions/",
     "settings/",
     "rounds/",
+    "rounds/autopilot/",
 ]
 PAGES += ["rounds/new/", "evaluations/", "leaderboard/", "leaderboard/ab/", "langsmith/"]
 

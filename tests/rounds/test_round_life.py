@@ -49,7 +49,7 @@ def test_a_round_makes_a_model_that_answers_is_measured_and_meets_its_parent(
 ):
     tuning_round = draft(project, alice, base, demonstrations)
     services.round_launch(tuning_round=tuning_round)
-    for _ in range(6):  # the sweeper comes by, the workers work, until nothing is left to do
+    for _ in range(8):  # the sweeper comes by, the workers work, until nothing is left to do
         queue()
         services.sweep()
         if not follow_up.unfinished_rounds().exists():
@@ -68,6 +68,34 @@ def test_a_round_makes_a_model_that_answers_is_measured_and_meets_its_parent(
     assert {"rouge1", "rouge2", "rougeL", "bleu", "chrf"} <= set(metrics.values_list("metric", flat=True))
     step = tuning_round.follow_ups.get(step="pairs")
     assert step.tasks_created == Task.objects.filter(project=project).count()
+    assert "its perplexity on general text" in messages["forgetting"][1]
+    assert "too small to fit power laws" in messages["weights"][1]
+
+
+def test_a_draft_is_measured_before_it_is_launched(
+    project, alice, base, demonstrations, queue, client_of, api_of, settings
+):
+    settings.ESTIMATE_SECONDS, settings.DEVICE_HOUR_PRICE = 0, 3600.0
+    browser = client_of(alice)
+    given = {"recipe": "sft", "base_model": base.pk, "dataset": demonstrations.pk, "setting_max_steps": 4}
+    answer = browser.post(f"/p/{project.slug}/rounds/new/", {**given, "check": 1})
+    page = browser.get(answer.url).content.decode()
+    assert "A few of its micro-batches are computed" in page
+    assert "estimated at four bytes a token" in page
+    queue()
+    waiting = browser.get(answer.url, headers={"HX-Request": "true", "HX-Target": "estimate"})
+    assert waiting.headers["HX-Refresh"] == "true"
+    page = browser.get(answer.url).content.decode()
+    assert "4 steps" in page
+    assert "counted by the model’s own tokenizer" in page
+    tuning_round = project.rounds.get()
+    assert tuning_round.run.state == "draft"
+    found = api_of(alice).get(f"/api/v1/rounds/{tuning_round.pk}/preflight/").json()["estimate"]
+    assert found["steps"] == 4
+    assert found["cost"]["amount"] == pytest.approx(found["seconds"])  # a unit a second
+    services.round_launch(tuning_round=tuning_round)
+    refused = api_of(alice).post(f"/api/v1/rounds/{tuning_round.pk}/estimate/")
+    assert refused.status_code == 409
 
 
 @pytest.mark.trains
