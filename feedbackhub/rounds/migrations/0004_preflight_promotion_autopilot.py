@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ('catalog', '0004_media_and_identity'),
         ('projects', '0006_orders_of_work'),
-        ('rounds', '0002_reward_scorings'),
+        ('rounds', '0003_round_reward_model'),
         ('runs', '0002_crashes_and_job_id'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
