@@ -104,13 +104,20 @@ def estimate_of(
             _recipe(spec["recipe"])(rehearsal, {**spec, "data": files}, quiet)
         except Reached as reached:
             loading = clock() - started
-            return _Measuring(rehearsal, reached.training, {**spec, "data": files}, settings, check_stop).all(
-                loading, seconds
-            )
+            measuring = _measuring(reached.training)
+            found = measuring(rehearsal, reached.training, {**spec, "data": files}, settings, check_stop)
+            return found.all(loading, seconds)
     raise TrainingError("no_estimate", f"The recipe {spec['recipe']} came to its end without a step.")
 
 
-class _Measuring:
+def _measuring(training) -> "type[Measuring]":
+    from .estimate_online import MeasuringRollouts
+    from .online import OnlineTraining
+
+    return MeasuringRollouts if isinstance(training, OnlineTraining) else Measuring
+
+
+class Measuring:
     """The measurements of one rehearsal, and what follows from them."""
 
     def __init__(self, rehearsal: Rehearsal, training, spec: dict, settings: Tuning, check_stop: Callable[[], None]):
@@ -121,9 +128,10 @@ class _Measuring:
         self.again: dict[int, float] = {}  # …and in later epochs, when a reference is known
         self.logits_bytes = 0
         self.extrapolated = False
+        self.tried = 0  # micro-batches
 
     def all(self, loading: float, seconds: float) -> dict:
-        from .loop import epoch_batches
+        from .order import epoch_batches
 
         schedule, settings = self.training.schedule, self.settings
         batches = epoch_batches(schedule.lengths, settings.batch_size, settings.seed, 0)
@@ -138,20 +146,22 @@ class _Measuring:
             "evaluations": self._evaluations(),
             "samples": self._samples(),
         }
-        save = self._checkpoint()
-        parts["saving"] = save * (2 + parts["training"] // 180)
-        tokens = self._tokens_of(batches)
+        return self._told(parts, self._tokens_of(batches), longest)
+
+    def _told(self, parts: dict[str, float], tokens: int, longest: int) -> dict:
+        """The estimate. parts: seconds, without saving. longest: bytes that the largest micro-batch took."""
+        parts["saving"] = self._checkpoint() * (2 + parts["training"] // 180)
         return {
             "recipe": self.spec["recipe"],
-            "device": device(settings.precision),
+            "device": device(self.settings.precision),
             "rows": self._rows(),
-            "steps": schedule.steps,
+            "steps": self.training.steps,
             "tokens": tokens,
             "tokens_per_second": tokens / parts["training"] if parts["training"] else None,
             "seconds": sum(parts.values()),
             "parts": parts,
             "memory": self._memory(longest),
-            "measured": {"micro_batches": len(self.first), "settings": settings.as_dict()},
+            "measured": {"micro_batches": self.tried, "settings": self.settings.as_dict()},
             "warnings": self.rehearsal.warnings,
         }
 
@@ -178,6 +188,7 @@ class _Measuring:
                 self.extrapolated = True
                 continue
             self.check_stop()
+            self.tried += 1
             self.first[padded] = self._micro_batch(rows)
             self.again[padded] = self._micro_batch(rows) if several else self.first[padded]
 
@@ -255,7 +266,7 @@ class _Measuring:
         """Seconds of all looks at the validation rows: a middle batch stands for all."""
         import torch
 
-        validation, steps = self.training.validation, self.training.steps
+        validation = self.training.validation
         if not validation:
             return 0.0
         self.check_stop()
@@ -270,10 +281,15 @@ class _Measuring:
             with torch.no_grad():
                 validation.loss(self.model, middle)[0].item()
             taken.append(clock() - started)
-        every = self.settings.eval_every or max(1, math.ceil(steps / 4))
-        looks = 2 + sum(1 for step in range(every, steps, every)) + (self.spec["recipe"] == "reward")
+        looks = self._looks()
         share = sum(self._padded(rows, validation) for rows in batches) / self._padded(middle, validation)
         return share * (taken[0] + (looks - 1) * taken[1])
+
+    def _looks(self) -> int:
+        """How often the validation rows are looked at: before, on the way, after; a reward model's calibration too."""
+        steps = self.training.steps
+        every = self.settings.eval_every or max(1, math.ceil(steps / 4))
+        return 2 + sum(1 for step in range(every, steps, every)) + (self.spec["recipe"] == "reward")
 
     def _samples(self) -> float:
         """Seconds of the answers before and after, should none of them end before it must."""
@@ -299,8 +315,11 @@ class _Measuring:
         prompts = [chat.prompt(data.prompt_messages(row, place))[-self.settings.max_length :] for place, row in read]
         started = clock()
         # No token ends an answer: all of them are as long as was asked for.
-        decode(self.model, prompts, Decoding(max_new_tokens=tokens), seeds=[0] * len(read), ends=set(), pad=0)
+        decode(self._policy(), prompts, Decoding(max_new_tokens=tokens), seeds=[0] * len(read), ends=set(), pad=0)
         return clock() - started
+
+    def _policy(self):
+        return self.model
 
     def _checkpoint(self) -> float:
         started = clock()
@@ -311,16 +330,22 @@ class _Measuring:
 
     def _rows(self) -> dict:
         given, fitting = self.rehearsal.fitted[self.spec["data"]["train"]]
-        lengths = sorted(self.training.schedule.lengths)
+        lengths = sorted(self._row_lengths())
         at = lambda share: lengths[min(len(lengths) - 1, int(share * len(lengths)))]  # noqa: E731
         return {
             "given": given,
             "used": len(lengths),
             "cut": fitting.cut,
             "dropped": len(fitting.dropped),
-            "validation": len(self.training.validation) if self.training.validation else 0,
+            "validation": self._validation_rows(),
             "tokens": {"mean": fmean(lengths), "median": at(0.5), "p95": at(0.95), "longest": lengths[-1]},
         }
+
+    def _validation_rows(self) -> int:
+        return len(self.training.validation) if self.training.validation else 0
+
+    def _row_lengths(self) -> list[int]:
+        return self.training.schedule.lengths
 
     def _memory(self, longest: int) -> dict:
         """Bytes at the peak, and what of them is what. What the largest micro-batch adds is measured."""
@@ -349,7 +374,7 @@ class _Measuring:
         }
 
     def _all_batches(self) -> list[list[int]]:
-        from .loop import epoch_batches
+        from .order import epoch_batches
 
         lengths = self.training.schedule.lengths
         return epoch_batches(lengths, self.settings.batch_size, self.settings.seed, 0)

@@ -75,9 +75,13 @@ def amount(found: Look, dataset: PreferenceDataset, settings: dict) -> Iterator[
 
 
 def _steps(rows: int, settings: dict) -> int:
-    """The loop's own count (training/loop.py, Schedule)."""
+    """The loop's own count (training/order.py, Schedule; training/online.py, RolloutSchedule)."""
     if settings.get("max_steps"):
         return settings["max_steps"]
+    if "rollout_prompts" in settings:
+        at_once = settings["batch_size"] * settings["gradient_accumulation"]
+        updates = ceil(settings["rollout_prompts"] * settings["num_generations"] / at_once) * settings["update_epochs"]
+        return max(1, ceil(settings["epochs"] * rows / settings["rollout_prompts"]) * updates)
     batches = ceil(rows / (settings.get("batch_size") or 1))
     return max(1, ceil((settings.get("epochs") or 1) * ceil(batches / (settings.get("gradient_accumulation") or 1))))
 

@@ -71,8 +71,9 @@ def test_a_prompt_with_a_word_changed_is_nearly_the_same():
 
 
 def test_what_all_prompts_begin_with_is_a_template_and_no_leak():
-    template = "Summarise the following dialogue between two people in one or two short sentences: "
-    talks = [f"talk {n} is about matter {n * 7} and then {n * 13} alone" for n in range(60)]
+    template = "Summarise the following dialogue between two people in one or two short sentences, in the past tense, "
+    template += "without naming anybody, and without saying anything that was not said by either of them in it: "
+    talks = [f"they spoke of matter {n * 7} and {n * 13}" for n in range(60)]
     found = leaks(
         ((n, template + talk) for n, talk in enumerate(talks[:30])),
         ((n, template + talk) for n, talk in enumerate(talks[30:])),

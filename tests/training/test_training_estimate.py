@@ -40,6 +40,21 @@ def test_steps_tokens_and_rows_are_those_of_the_real_run(run_dir, recipe, rows):
     assert found["memory"]["fits"]
 
 
+@pytest.mark.parametrize("recipe", ["rloo", "ppo"])
+def test_a_recipe_that_answers_for_itself_is_rehearsed_with_a_rollout(run_dir, recipe):
+    prompts = [{"prompt": row["prompt"]} for row in preference_rows()]
+    settings = {"max_steps": 4, "rollout_prompts": 2, "num_generations": 2, "batch_size": 2, "max_new_tokens": 6}
+    settings |= {"gradient_accumulation": 1, "rule_contains": "good", "precision": "fp32"}
+    folder = run_dir(recipe, {"train": prompts[:12], "validation": prompts[12:], "samples": SAMPLES}, settings)
+    found = estimated(folder)
+    result = finished(folder)
+    assert found["steps"] == result["steps"] == 4
+    assert found["rows"]["used"] == result["rows"]
+    assert found["rows"]["validation"] == 4
+    assert found["tokens"] == pytest.approx(result["tokens"], rel=0.5)  # how long answers are is chance
+    assert all(seconds > 0 for seconds in found["parts"].values())
+
+
 def test_rows_that_do_not_fit_are_counted(run_dir):
     rows = preference_rows()
     rows[0]["prompt"] = [{"role": "user", "content": "what " * 60}]
