@@ -62,16 +62,18 @@ def contextual_bradley_terry(
     ties: str = HALF,
     features: ArrayLike | None = None,
     weights: ArrayLike | None = None,
+    counts: ArrayLike | None = None,
     judgment: ArrayLike | None = None,
     clusters: Sequence[ArrayLike] = (),
 ) -> ContextualRatings:
     """Fit N votes (a, b: model indices; outcome 1, ½, 0) by maximum likelihood, without regularisation.
 
     `ties`: `half` or `davidson`. `features`: (N, K), the first answer's less the second's; they are standardised.
-    `weights`: (N,), at least 0. `judgment`: (N,), votes with the same one came from one ranking and are one cluster;
-    no correction for few clusters is made for it. `clusters`: one or two arrays (N,), which then take its place.
-    Votes with a model outside the largest strongly connected component, or of weight 0, are left out before features
-    are standardised. Raises ValueError for arrays that do not fit together.
+    `weights`: (N,), at least 0. `counts`: (N,), a row stands for so many equal votes; not with clusters. `judgment`:
+    (N,), votes with the same one came from one ranking and are one cluster; no correction for few clusters is made for
+    it. `clusters`: one or two arrays (N,), which then take its place. Votes with a model outside the largest strongly
+    connected component, or of weight 0, are left out before features are standardised. Raises ValueError for arrays
+    that do not fit together.
     """
     a, b, outcome = vote_arrays(models, a, b, outcome)
     if ties not in (HALF, DAVIDSON):
@@ -83,19 +85,26 @@ def contextual_bradley_terry(
         raise ValueError(f"the features are of shape {features.shape}: they must be finite and one row for each vote")
     if weights.shape != (n,) or not (np.isfinite(weights) & (weights >= 0)).all():
         raise ValueError("weights must be finite, at least 0, and one for each vote")
-    counted = weights > 0
+    counts = np.ones(n) if counts is None else np.asarray(counts, dtype=np.float64)
+    if counts.shape != (n,) or not (counts >= 0).all():
+        raise ValueError("counts must be at least 0, and one for each row")
+    if (counts != 1).any() and (judgment is not None or len(clusters)):
+        raise ValueError("rows with counts are votes of nobody in particular: they cannot be clustered")
+    counted = weights * counts > 0
     tallies = Tallies.of_votes(models, a[counted], b[counted], outcome[counted])
     rated = rated_component(tallies)
     place = np.full(models, -1)
     place[rated] = np.arange(len(rated))
     kept = counted & (place[a] >= 0) & (place[b] >= 0)
-    a, b, outcome, features, weights = place[a[kept]], place[b[kept]], outcome[kept], features[kept], weights[kept]
+    a, b, outcome, features = place[a[kept]], place[b[kept]], outcome[kept], features[kept]
+    weights, counts = weights[kept], counts[kept]
     groups = [cluster_numbers(np.asarray(one)[kept], len(a)) for one in clusters]
-    mean, sd = (features.mean(axis=0), features.std(axis=0)) if len(a) else (np.zeros(features.shape[1]),) * 2
+    votes_fitted = round(counts.sum())
+    mean, sd = _moments(features, counts) if len(a) else (np.zeros(features.shape[1]),) * 2
 
     def undefined(reason: str) -> ContextualRatings:
         nothing = np.full(features.shape[1], np.nan)
-        return ContextualRatings(None, len(a), nothing, nothing, mean, sd, undefined_because=reason)
+        return ContextualRatings(None, votes_fitted, nothing, nothing, mean, sd, undefined_because=reason)
 
     if not rated.size:
         return undefined(NOBODY)
@@ -104,7 +113,7 @@ def contextual_bradley_terry(
     davidson = ties == DAVIDSON and bool((outcome == 0.5).any())
     if davidson and not features.size and not _circle_of_wins(tallies.between(rated)):
         return undefined(ONE_WAY)
-    votes = _Votes.of(len(rated), a, b, outcome, (features - mean) / sd, weights, davidson)
+    votes = _Votes.of(len(rated), a, b, outcome, (features - mean) / sd, weights * counts, davidson)
     try:
         estimates, steps = maximise(votes.collapsed().evaluate, np.zeros(votes.parameters))
     except NoMaximumError:
@@ -115,7 +124,7 @@ def contextual_bradley_terry(
     elif judgment is not None:
         spread = meat(scores, cluster_numbers(np.asarray(judgment)[kept], len(a)), corrected=False)
     else:
-        spread = meat(scores)
+        spread = meat(csr_array(scores.multiply(1 / np.sqrt(counts)[:, None])))
     bread = np.linalg.inv(votes.evaluate(estimates)[2])
     covariance = bread @ spread @ bread
     if len(groups) > 1:
@@ -131,7 +140,7 @@ def contextual_bradley_terry(
     )
     return ContextualRatings(
         ratings,
-        len(a),
+        votes_fitted,
         estimates[m : m + k],
         np.sqrt(np.diagonal(covariance)[m : m + k]),
         mean,
@@ -140,6 +149,14 @@ def contextual_bradley_terry(
         clusters=tuple(int(one.max()) + 1 for one in groups),
         covariance=covariance,
     )
+
+
+def _moments(features: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and population standard deviation (K,) over the votes."""
+    if (counts == 1).all():
+        return features.mean(axis=0), features.std(axis=0)
+    mean = counts @ features / counts.sum()
+    return mean, np.sqrt(counts @ (features - mean) ** 2 / counts.sum())
 
 
 def _circle_of_wins(tallies: Tallies) -> bool:

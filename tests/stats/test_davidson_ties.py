@@ -92,3 +92,13 @@ def test_ties_that_nothing_bounds_say_so():
 def test_clusters_of_one_vote_are_the_plain_sandwich(votes, fit):
     clustered = contextual_bradley_terry(4, *votes, ties="davidson", clusters=[np.arange(500)])
     assert clustered.ratings.covariance == pytest.approx(fit.ratings.covariance * 500 / 499)
+
+
+def test_counted_rows_are_as_many_votes(votes, fit):
+    rows, counts = np.unique(np.column_stack(votes), axis=0, return_counts=True)
+    a, b, outcome = rows.T
+    counted = contextual_bradley_terry(4, a, b, outcome, ties="davidson", counts=counts)
+    assert counted.votes == 500
+    assert counted.ratings.covariance == pytest.approx(fit.ratings.covariance, rel=1e-8)
+    with pytest.raises(ValueError, match="cannot be clustered"):
+        contextual_bradley_terry(4, a, b, outcome, counts=counts, judgment=np.arange(len(a)))
