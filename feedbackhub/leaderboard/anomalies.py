@@ -12,7 +12,8 @@ from django.utils.translation import gettext as _
 from feedbackhub.projects.models import Project
 from feedbackhub.stats.bradley_terry import bradley_terry
 from feedbackhub.stats.circular_triads import circular_triads
-from feedbackhub.stats.length_control import length_controlled_bradley_terry
+from feedbackhub.stats.contextual import contextual_bradley_terry
+from feedbackhub.stats.length_control import length_feature
 from feedbackhub.stats.misfit import bursts, leaning, pair_misfits
 from feedbackhub.stats.ratings import MEAN, SCALE, Z95
 
@@ -106,9 +107,10 @@ def _by_length(ballots: Ballots, ratings, names: list[str]) -> list[dict]:
     if not known.any():
         return []
     some = ballots.where(known)
-    lengths = (some.chars_a, some.chars_b)
-    fit = length_controlled_bradley_terry(len(names), some.a, some.b, some.outcome, *lengths, judgment=some.judgment)
-    if fit.ratings is None or fit.coefficient < Z95 * fit.coefficient_se:
+    feature = length_feature(some.chars_a, some.chars_b)[:, None]
+    votes = (len(names), some.a, some.b, some.outcome)
+    fit = contextual_bradley_terry(*votes, features=feature, centred=False, judgment=some.judgment)
+    if fit.ratings is None or fit.coefficients[0] < Z95 * fit.coefficient_se[0]:
         return []
     plain = bradley_terry(some.tallies())
     fall = plain.rating - fit.ratings.rating

@@ -137,6 +137,7 @@ def _ratings(options: Options, counts: Counts, ballots: Ballots | None, notes: l
         *_votes(ballots),
         ties=options.ties,
         features=features,
+        centred=options.control == "length",
         weights=weights,
         **_grouped(options, ballots),
     )

@@ -29,7 +29,7 @@ def history_compute(project: Project, options: Options) -> dict:
         key: {name: [] for name in names} for key in ("ratings", "lower", "upper", "elo")
     }
     elo = np.full(len(names), 1000.0)
-    for begin, end in zip([0, *cuts[:-1]], cuts, strict=True):
+    for begin, end in zip([0, *cuts], cuts, strict=False):
         until = ballots.where(np.arange(len(ballots)) < end)
         ratings = bradley_terry(until.tallies())
         elo = online_elo(

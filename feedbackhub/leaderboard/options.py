@@ -130,8 +130,8 @@ def models_here(project: Project) -> Q:
 def moment(name: str, text: str) -> datetime:
     """An ISO 8601 moment with a zone, or a day, which begins at midnight UTC. DomainError when it is neither."""
     try:
-        found = parse_datetime(text)
-        day = None if found else parse_date(text)
+        day = parse_date(text) if len(text) == len("2026-11-21") else None
+        found = None if day else parse_datetime(text)
     except ValueError:
         found = day = None
     if day is not None and name != "as_of":

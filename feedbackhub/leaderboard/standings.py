@@ -38,7 +38,7 @@ FRESH_UP_TO = 50_000  # votes, up to which one waits for a view to be computed
 KEPT_FRESH = timedelta(hours=1)  # after somebody last looked
 KEPT = timedelta(days=30)
 LOST = timedelta(minutes=2)  # a job that has not come by then, beyond what computing takes, is queued again
-PAUSE_SECONDS = 5  # at least between two refreshes, and ten times what one takes
+PAUSE_SECONDS, PAUSE_TIMES = 5, 10  # at least between two refreshes: seconds, and times what one takes
 DIFFERENCES_SHOWN = 20
 
 
@@ -140,8 +140,8 @@ def _queue(row: Standing, mark: str) -> None:
     now = timezone.now()
     if row.queued_at and now - row.queued_at < LOST + timedelta(seconds=3 * row.seconds):
         return
-    pause = timedelta(seconds=max(PAUSE_SECONDS, 10 * row.seconds))
-    if row.failed_mark == mark or (row.computed_at and now - row.computed_at < pause):
+    pause = timedelta(seconds=max(PAUSE_SECONDS, PAUSE_TIMES * row.seconds))
+    if (mark and row.failed_mark == mark) or (row.computed_at and now - row.computed_at < pause):
         return
     Standing.objects.filter(pk=row.pk).update(queued_at=now)
     enqueue("default", JOB, row.pk)

@@ -61,6 +61,7 @@ def contextual_bradley_terry(
     *,
     ties: str = HALF,
     features: ArrayLike | None = None,
+    centred: bool = True,
     weights: ArrayLike | None = None,
     counts: ArrayLike | None = None,
     judgment: ArrayLike | None = None,
@@ -68,7 +69,9 @@ def contextual_bradley_terry(
 ) -> ContextualRatings:
     """Fit N votes (a, b: model indices; outcome 1, ½, 0) by maximum likelihood, without regularisation.
 
-    `ties`: `half` or `davidson`. `features`: (N, K), the first answer's less the second's; they are standardised.
+    `ties`: `half` or `davidson`. `features`: (N, K), the first answer's less the second's; they are standardised. With
+    `centred` False they are only divided by their standard deviation: ratings are then those at no difference at all,
+    and a model that is always shown first is treated like any other.
     `weights`: (N,), at least 0. `counts`: (N,), a row stands for so many equal votes; not with clusters. `judgment`:
     (N,), votes with the same one came from one ranking and are one cluster; no correction for few clusters is made for
     it. `clusters`: one or two arrays (N,), which then take its place. Votes with a model outside the largest strongly
@@ -106,6 +109,8 @@ def contextual_bradley_terry(
         nothing = np.full(features.shape[1], np.nan)
         return ContextualRatings(None, votes_fitted, nothing, nothing, mean, sd, undefined_because=reason)
 
+    if not centred:
+        mean = np.zeros(features.shape[1])
     if not rated.size:
         return undefined(NOBODY)
     if (sd < 1e-12).any():

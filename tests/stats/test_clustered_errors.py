@@ -144,3 +144,17 @@ def test_resamples_without_finite_ratings_are_counted():
     found = bootstrap_bradley_terry(2, [0] * 9, [1] * 9, [1, 1, 1, 1, 1, 1, 1, 1, 0], resamples=100)
     assert found.separated > 10
     assert found.resamples + found.separated == 100
+
+
+def test_features_that_are_not_centred_do_not_care_who_is_shown_first():
+    (a, b, outcome), *_ = some_votes()
+    feature = np.random.default_rng(5).random(len(a)) + 0.5 * (a < b)
+    turned = np.arange(len(a)) % 3 == 0
+    other = (np.where(turned, b, a), np.where(turned, a, b), np.where(turned, 1 - outcome, outcome))
+    signed = np.where(turned, -feature, feature)
+    one, two = (
+        contextual_bradley_terry(4, *votes, features=column[:, None], centred=False)
+        for votes, column in (((a, b, outcome), feature), (other, signed))
+    )
+    assert one.ratings.rating == pytest.approx(two.ratings.rating)
+    assert one.feature_mean.tolist() == [0]
