@@ -2,8 +2,12 @@
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import chain
 
 import numpy as np
+from django.db import connection
+from django.db.models import BigIntegerField, F, Q, Sum
+from django.db.models.functions import Cast
 from django.utils import timezone
 
 from feedbackhub.catalog.content import text_of
@@ -74,10 +78,19 @@ def _needs_votes(project: Project, options: Options) -> bool:
 
 def counts_of_tallies(project: Project, category: str | None) -> Counts:
     scope = {"project": project} if category is None else {"project": project, "category": category}
-    columns = ("model_a_id", "model_b_id", "wins_a", "wins_b", "ties", "both_bad", "source")
-    found = [row for row in PairTally.objects.filter(**scope).values_list(*columns) if any(row[2:6])]
-    simulated = sum(sum(row[2:6]) for row in found if row[6] == Judgment.Source.SIMULATED)
-    rows = np.array([row[:6] for row in found], dtype=np.int64).reshape(-1, 6)
+    outcomes = ("wins_a", "wins_b", "ties", "both_bad")
+    programs = Q(source=Judgment.Source.SIMULATED)
+    found = PairTally.objects.filter(**scope).values_list("model_a_id", "model_b_id")
+    # The database adds up categories and sources: reading each row costs three times that.
+    found = found.annotate(
+        **{f"{name}_sum": Cast(Sum(name), BigIntegerField()) for name in outcomes},
+        programs=Cast(Sum(sum(map(F, outcomes[1:]), F(outcomes[0])), filter=programs, default=0), BigIntegerField()),
+    )
+    with connection.cursor() as cursor:  # whole numbers, which need none of the conversions of a queryset
+        cursor.execute(*found.query.sql_with_params())
+        rows = np.fromiter(chain.from_iterable(cursor.fetchall()), dtype=np.int64).reshape(-1, 7)
+    rows = rows[rows[:, 2:6].any(axis=1)]
+    simulated = int(rows[:, 6].sum())
     ids = np.unique(rows[:, :2])
     by_id = ModelVersion.objects.in_bulk(ids.tolist())
     a, b = (np.searchsorted(ids, rows[:, side]) for side in (0, 1))
