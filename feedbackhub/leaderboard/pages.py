@@ -116,7 +116,6 @@ def votes_chart(board: dict) -> dict:
     return {
         "groups": [row["model"] for row in board["rows"]],
         "series": [{"name": name, "values": [row[key] for row in board["rows"]]} for key, name in outcomes.items()],
-        "y": _("votes"),
     }
 
 
