@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import combinations, islice
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,6 +20,19 @@ HEAD = ("pk", "none_acceptable", "occurred_at", "rater_id", "judge", "prompt_id"
 ITEM = ("judgment_id", "model_id", "tier", "chars", "output_id")
 
 
+class Contender(NamedTuple):
+    """What a board needs of a model."""
+
+    pk: int
+    name: str
+
+
+def contenders(ids: np.ndarray) -> list[Contender]:
+    """The models of these ids, in their order."""
+    names = dict(ModelVersion.objects.filter(pk__in=ids.tolist()).values_list("pk", "name"))
+    return [Contender(pk, names[pk]) for pk in ids.tolist()]
+
+
 @dataclass(frozen=True, eq=False)
 class Ballots:
     """N pairwise comparisons in the order of their time; a ranking as its pairs.
@@ -28,7 +42,7 @@ class Ballots:
     `chars_b`: NaN where not known; `output_a`, `output_b`: ids, 0 where there is no text. `at`: seconds since 1970.
     """
 
-    models: list[ModelVersion]
+    models: list[Contender]
     judgment: np.ndarray
     a: np.ndarray
     b: np.ndarray
@@ -95,11 +109,10 @@ def ballots_read(project: Project, options: Options) -> Ballots:
     first, second = first[by_time], second[by_time]
     head = heads[place[first]]
     ids = np.unique(model[np.concatenate([first, second])]).astype(np.int64)
-    found = ModelVersion.objects.in_bulk(ids.tolist())
     tier_a, tier_b = rows[first, 2], rows[second, 2]
     outcome = np.where(tier_a == tier_b, 0.5, (tier_a < tier_b).astype(np.float64))
     return Ballots(
-        models=[found[pk] for pk in ids.tolist()],
+        models=contenders(ids),
         judgment=place[first],
         a=np.searchsorted(ids, model[first]),
         b=np.searchsorted(ids, model[second]),

@@ -11,7 +11,7 @@ from django.db.models.functions import Cast
 from django.utils import timezone
 
 from feedbackhub.catalog.content import text_of
-from feedbackhub.catalog.models import ModelVersion, Output
+from feedbackhub.catalog.models import Output
 from feedbackhub.projects.models import Project
 from feedbackhub.rating.models import Judgment, PairTally, RankingTally
 from feedbackhub.stats.bootstrap import bootstrap_bradley_terry
@@ -26,7 +26,7 @@ from feedbackhub.stats.simultaneous import simultaneous
 from feedbackhub.stats.style import STYLE, contrast, style_counts
 from feedbackhub.stats.tallies import Tallies
 
-from .ballots import Ballots, ballots_read
+from .ballots import Ballots, Contender, ballots_read, contenders
 from .options import Options
 from .words import FEW_VOTES
 
@@ -38,7 +38,7 @@ NOTHING = dict.fromkeys(("rating", "se", "lower", "upper", "rank", "rank_lower",
 class Counts:
     """Votes by pair of models, the models numbered in the order of their ids."""
 
-    models: list[ModelVersion]
+    models: list[Contender]
     tallies: Tallies
     both_bad: np.ndarray
     rankings: list = field(default_factory=list)
@@ -92,14 +92,13 @@ def counts_of_tallies(project: Project, category: str | None) -> Counts:
     rows = rows[rows[:, 2:6].any(axis=1)]
     simulated = int(rows[:, 6].sum())
     ids = np.unique(rows[:, :2])
-    by_id = ModelVersion.objects.in_bulk(ids.tolist())
     a, b = (np.searchsorted(ids, rows[:, side]) for side in (0, 1))
     both_bad = np.zeros((len(ids), len(ids)))
     np.add.at(both_bad, (a, b), rows[:, 5])
     place = {pk: index for index, pk in enumerate(ids.tolist())}
     patterns = RankingTally.objects.filter(**scope, count__gt=0).values_list("pattern", "count")
     return Counts(
-        models=[by_id[pk] for pk in ids.tolist()],
+        models=contenders(ids),
         tallies=Tallies.of_pairs(len(ids), a, b, rows[:, 2], rows[:, 3], rows[:, 4]),
         both_bad=both_bad + both_bad.T,
         rankings=[(_tiers(pattern, place), count) for pattern, count in patterns],

@@ -114,7 +114,9 @@ class Options:
         there = {"category": categories, "language": languages, "group": groups}
         for name, known_in in there.items():
             value = getattr(self, name)
-            if value is not None and value not in (known := known_in(project)):
+            if value is None or (name == "category" and _has_category(project, value)):
+                continue
+            if value not in (known := known_in(project)):
                 listed = ", ".join(known) if known else "there are none yet"
                 _refuse(name, f'no vote has the {name} "{value}"; these have: {listed}.')
         if self.since and self.until and self.since >= self.until:
@@ -143,6 +145,10 @@ def moment(name: str, text: str) -> datetime:
 
 def _refuse(name: str, message: str):
     raise DomainError(message, fields={name: message})
+
+
+def _has_category(project: Project, category: str) -> bool:
+    return PairTally.objects.filter(project=project, category=category).exists()
 
 
 def categories(project: Project) -> list[str]:
