@@ -1,6 +1,6 @@
 """make bench: repeatable benchmarks. Each writes bench/results/NAME.json and prints a table.
 
-python -m bench                  all but the peers and the roles of training
+python -m bench                  all but the peers, the ratings beside others, and the roles of training
 python -m bench rating crowd     some
 python -m bench --quick rating   small and short, to see whether it works; writes nothing
 """
@@ -23,15 +23,17 @@ from .servers import postgresql, valkey
 DATABASES = {
     "rating": ("sqlite", "postgresql"),
     "crowd": ("sqlite", "postgresql"),
-    "leaderboard": ("sqlite",),
+    "leaderboard": ("sqlite", "postgresql"),
     "imports": ("sqlite",),
     "active": ("sqlite",),
     "training": ("sqlite",),
+    "coverage": ("sqlite",),
+    "ratings": ("sqlite",),
     "peers": ("postgresql",),
     "roles": ("sqlite",),
 }
-# Label Studio and Potato are a gigabyte to install; training with four roles takes minutes.
-OPTIONAL = {"peers", "roles"}
+# Label Studio and Potato are a gigabyte to install, what rates beside us half a one; training with four roles takes minutes.
+OPTIONAL = {"peers", "ratings", "roles"}
 RESULTS = Path(__file__).parent / "results"
 
 

@@ -211,7 +211,7 @@ SWEEPS = [
     "feedbackhub.runs.services.sweep",
     "feedbackhub.catalog.services.sweep",
     "feedbackhub.rating.services.sweep",
-    "feedbackhub.leaderboard.ordering.sweep",
+    "feedbackhub.leaderboard.services.sweep",
     "feedbackhub.imports.services.sweep",
     "feedbackhub.evaluation.services.sweep",
     "feedbackhub.rounds.services.sweep",

@@ -1,4 +1,3 @@
-from django.utils.dateparse import parse_datetime
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -63,43 +62,6 @@ class EvaluationDetail(Endpoint):
             raise NotFound(f"There is no evaluation {pk} that you may see.")
         require(request.user, evaluation.project, READ_REPORTS)
         return Response(evaluation_shown(evaluation))
-
-
-class Leaderboard(Endpoint):
-    @extend_schema(
-        summary="The leaderboard",
-        parameters=[
-            OpenApiParameter("method", str, enum=["bt", "elo"]),
-            OpenApiParameter("category", str),
-            OpenApiParameter("control", str, enum=["length"]),
-            OpenApiParameter("as_of", str, description="ISO 8601: the board at a past moment."),
-        ],
-        responses=dict,
-    )
-    def get(self, request: Request, slug: str) -> Response:
-        project = self.project(request, slug, READ_REPORTS)
-        query = request.query_params
-        if unknown := sorted(set(query) - {"method", "category", "control", "as_of"}):
-            message = f"unknown parameter {', '.join(unknown)}; these are: method, category, control, as_of."
-            raise DomainError(message, fields=dict.fromkeys(unknown, "unknown parameter"))
-        board = selectors.board(
-            project=project,
-            method=query.get("method") or "bt",
-            category=query.get("category") or None,
-            control=query.get("control") or None,
-            as_of=self._moment(query.get("as_of")),
-        )
-        return Response(board)
-
-    def _moment(self, text: str | None):
-        try:
-            moment = parse_datetime(text) if text else None
-        except ValueError:
-            moment = None
-        if text and (moment is None or moment.tzinfo is None):
-            message = f'as_of="{text}" is no moment: write ISO 8601 with a zone, like 2026-11-21T12:00:00Z.'
-            raise DomainError(message, fields={"as_of": message})
-        return moment
 
 
 class AB(Endpoint):

@@ -2,7 +2,7 @@ from csp.decorators import csp_update
 from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
-from . import autopilot, catalog, checks, media, projects, quality, rating, reports, reward, rounds
+from . import autopilot, catalog, checks, leaderboard, media, projects, quality, rating, reports, reward, rounds
 
 project = [
     path("", projects.ProjectDetail.as_view()),
@@ -31,7 +31,10 @@ project = [
     path("autopilot/decisions/", autopilot.AutopilotDecisions.as_view()),
     path("reward-scorings/", reward.RewardScorings.as_view()),
     path("evaluations/", reports.Evaluations.as_view()),
-    path("leaderboard/", reports.Leaderboard.as_view()),
+    path("leaderboard/", leaderboard.Leaderboard.as_view()),
+    path("leaderboard/history/", leaderboard.LeaderboardHistory.as_view()),
+    path("leaderboard/anomalies/", leaderboard.LeaderboardAnomalies.as_view()),
+    path("tallies/", leaderboard.Tallies.as_view()),
     path("ab/", reports.AB.as_view()),
 ]
 

@@ -1,19 +1,25 @@
 import csv
 
 from django.conf import settings
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.utils import translation
+from django.utils.http import urlencode
 from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods
 
 from feedbackhub.catalog.models import ModelVersion
-from feedbackhub.catalog.selectors import models_of
 from feedbackhub.catalog.services import model_by_name
-from feedbackhub.projects.access import READ_REPORTS
+from feedbackhub.projects.access import ADMINISTER, READ_REPORTS
+from feedbackhub.projects.models import Role
 from feedbackhub.projects.pages import project_page
 
-from . import selectors
+from . import anomalies, history, pages, selectors
+from .models import Standing
+from .options import Options, in_words
+from .standings import standing_read, tallies_queue, tallies_view
 
 COLUMNS = [
     *("rank", "rank_lower", "rank_upper", "model", "rating", "se", "lower", "upper"),
@@ -24,73 +30,48 @@ COLUMNS = [
 @login_required
 @project_page(READ_REPORTS)
 def leaderboard(request: HttpRequest) -> HttpResponse:
-    """The board; ?method= ?category= ?control=, and ?as=csv or json for its table."""
-    chosen = {name: request.GET.get(name) or None for name in ("category", "control")}
-    chosen["method"] = request.GET.get("method") or "bt"
+    """The board by the options in the address (options.Options), and ?as=csv or json for its table."""
+    options = Options.read(request.GET.dict())
     if request.GET.get("as") in ("json", "csv"):
-        return _download(request, chosen)
-    board = selectors.board(project=request.project, **chosen)
-    elo = {} if chosen["method"] == "elo" else _elo(request, chosen["category"])
+        return _download(request, options)
+    board = selectors.board_of(project=request.project, options=options, wait=False)
     context = {
-        **chosen,
+        "options": options,
+        "query": urlencode(options.changed),
+        "said": in_words(options),
+        "fields": pages.fields(request.project, options),
+        "moments": {name: request.GET.get(name, "") for name in ("since", "until", "as_of")},
         "board": board,
-        "rows": _rows(request, board, elo),
-        "categories": selectors.categories(request.project),
-        "elo": elo,
-        "chart": _chart(board),
-        "heatmap": _heatmap(board),
     }
+    if board:
+        elo = _elo(request, options)
+        context |= {
+            "rows": pages.rows(request.project, board, elo),
+            "elo": elo,
+            "chart": pages.ratings_chart(board),
+            "heatmap": pages.heatmap(board),
+            "votes": pages.votes_chart(board),
+            "chains": (chains := history.generations(request.project, board["rows"])),
+            "generations": pages.generations_chart(chains),
+        }
     template = "leaderboard/board.html"
     return render(request, f"{template}#board" if request.htmx else template, context)
 
 
-def _download(request: HttpRequest, chosen: dict) -> HttpResponse:
+def _download(request: HttpRequest, options: Options) -> HttpResponse:
     """The board for programs: in English, as the API has it."""
     with translation.override(settings.LANGUAGE_CODE):
-        board = selectors.board(project=request.project, **chosen)
+        board = selectors.board_of(project=request.project, options=options)
         return JsonResponse(board) if request.GET["as"] == "json" else _csv(board, request.project.slug)
 
 
-def _elo(request: HttpRequest, category: str | None) -> dict[str, float]:
-    """Online Elo beside the ratings: model → rating."""
-    board = selectors.board(project=request.project, method="elo", category=category)
-    return {row["model"]: row["rating"] for row in board["rows"]}
-
-
-def _rows(request: HttpRequest, board: dict, elo: dict[str, float]) -> list[dict]:
-    """The board's rows with what the table needs beside them: the model's id, online Elo, the status in words."""
-    ids = dict(models_of(request.project).values_list("name", "pk"))
-    return [
-        {
-            **row,
-            "model_id": ids[row["model"]],
-            "elo": elo.get(row["model"]),
-            "status_words": _(status),
-        }
-        for row, status in ((row, row["status"].replace("_", " ")) for row in board["rows"])
-    ]
-
-
-def _chart(board: dict) -> dict:
-    """Ratings with whiskers, the best first."""
-    rated = [row for row in board["rows"] if row["rating"] is not None]
-    return {
-        "rows": [
-            {"name": row["model"], **{key: row[key] for key in ("rating", "lower", "upper", "votes")}} for row in rated
-        ]
-    }
-
-
-def _heatmap(board: dict) -> dict:
-    """Share of votes that the row's model won against the column's, a tie as ½; None where they never met."""
-    wins = board["win_matrix"]
-    n = range(len(wins))
-    games = [[wins[i][j] + wins[j][i] for j in n] for i in n]
-    return {
-        "names": [row["model"] for row in board["rows"]],
-        "values": [[wins[i][j] / games[i][j] if games[i][j] else None for j in n] for i in n],
-        "votes": games,
-    }
+def _elo(request: HttpRequest, options: Options) -> dict[str, float]:
+    """Online Elo beside the default board or a category's, as last computed: model → rating."""
+    if set(options.changed) - {"category"}:
+        return {}
+    beside = Options(method="elo", category=options.category)
+    board = selectors.board_of(project=request.project, options=beside, wait=False)
+    return {row["model"]: row["rating"] for row in board["rows"]} if board else {}
 
 
 def _csv(board: dict, slug: str) -> HttpResponse:
@@ -100,6 +81,38 @@ def _csv(board: dict, slug: str) -> HttpResponse:
     writer.writeheader()
     writer.writerows(board["rows"])
     return answer
+
+
+@login_required
+@project_page(READ_REPORTS)
+def beside(request: HttpRequest) -> HttpResponse:
+    """What takes longer than the board: its history and what the ratings do not explain; the page fetches it."""
+    options = Options.read(request.GET.dict())
+    options.check(request.project)
+    read = {"project": request.project, "wait": False}
+    past = standing_read(kind=Standing.Kind.HISTORY, options=options, **read)
+    odd = standing_read(kind=Standing.Kind.ANOMALIES, options=options, **read)
+    context = {"options": options, "past": past, "odd": odd}
+    if past.answer:
+        key = "elo" if options.method == "elo" else "ratings"
+        context["history"] = pages.history_chart(past.answer, key)
+    if odd.answer:
+        known = Role.ADMIN in request.roles
+        context["triads"] = odd.answer["triads"]
+        context["found"] = [anomalies.in_words(one, names_raters=known) for one in odd.answer["found"]]
+    return render(request, "leaderboard/beside.html", context)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+@project_page(ADMINISTER)
+def tallies(request: HttpRequest) -> HttpResponse:
+    """Whether the tallies agree with the judgments, as last checked; POST checks, or rebuilds them."""
+    if request.method == "POST":
+        tallies_queue(project=request.project, rebuild=request.POST.get("action") == "rebuild")
+        messages.success(request, _("The judgments are being counted; this page says what comes of it."))
+        return redirect("leaderboard:tallies", request.project.slug)
+    return render(request, "leaderboard/tallies.html", {"view": tallies_view(request.project)})
 
 
 @login_required

@@ -66,3 +66,9 @@ def statuses(tallies: Tallies, rated: np.ndarray) -> list[str]:
         else:
             words.append(SEPARATED)
     return words
+
+
+def islands(tallies: Tallies) -> int:
+    """How many groups of models with votes there are that no vote connects."""
+    played = np.flatnonzero(tallies.games.sum(axis=1))
+    return int(connected_components(csr_array(tallies.games[np.ix_(played, played)]), directed=False)[0])

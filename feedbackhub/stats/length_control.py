@@ -8,13 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.sparse import csr_array
-from scipy.special import expit
 
-from feedbackhub.stats.connectivity import rated_component, statuses
-from feedbackhub.stats.newton import NoMaximumError, maximise
+from feedbackhub.stats import contextual
+from feedbackhub.stats.contextual import contextual_bradley_terry
 from feedbackhub.stats.ratings import Ratings
-from feedbackhub.stats.tallies import Tallies, vote_arrays
+
+WORDS = {
+    contextual.SAME: "the length difference is the same in every vote, so its effect cannot be estimated",
+    contextual.UNBOUNDED: "length alone settles votes that the models leave open, so its effect has no bound",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,72 +65,10 @@ def length_controlled_bradley_terry(
     with a model outside the largest strongly connected component are left out before the feature is standardised.
     Raises ValueError as `vote_arrays` and `length_feature` do.
     """
-    a, b, outcome = vote_arrays(models, a, b, outcome)
     feature = length_feature(chars_a, chars_b)
-    if feature.shape != a.shape:
-        raise ValueError(f"the lengths are of shape {feature.shape} but the votes of {a.shape}")
-    tallies = Tallies.of_votes(models, a, b, outcome)
-    rated = rated_component(tallies)
-    place = np.full(models, -1)
-    place[rated] = np.arange(len(rated))
-    kept = (place[a] >= 0) & (place[b] >= 0)
-    a, b, outcome, feature = place[a[kept]], place[b[kept]], outcome[kept], feature[kept]
-    cluster = None if judgment is None else np.unique(np.asarray(judgment)[kept], return_inverse=True)[1]
-
-    def undefined(reason: str, mean: float = np.nan, sd: float = np.nan) -> LengthControlledRatings:
-        return LengthControlledRatings(None, np.nan, np.nan, mean, sd, len(a), reason)
-
-    if not rated.size:
-        return undefined("no two models have both won and lost against each other, directly or through others")
-    mean, sd = float(feature.mean()), float(feature.std())
-    if sd < 1e-12:
-        return undefined("the length difference is the same in every vote, so its effect cannot be estimated", mean, sd)
-    design = _design(len(rated), a, b, (feature - mean) / sd)
-    try:
-        estimates, steps = maximise(lambda x: _evaluate(x, design, outcome), np.zeros(len(rated) + 1))
-    except NoMaximumError:
-        return undefined("length alone settles votes that the models leave open, so its effect has no bound", mean, sd)
-    covariance = _sandwich(estimates, design, outcome, cluster)
-    ratings = Ratings.of(
-        status=statuses(tallies, rated),
-        rated=rated,
-        log_odds=estimates[:-1] - estimates[:-1].mean(),
-        covariance=covariance[:-1, :-1],
-        steps=steps,
-    )
+    fit = contextual_bradley_terry(models, a, b, outcome, features=feature[:, None], judgment=judgment)
+    numbers = (fit.coefficients, fit.coefficient_se, fit.feature_mean, fit.feature_sd)
+    reason = fit.undefined_because
     return LengthControlledRatings(
-        ratings, float(estimates[-1]), float(np.sqrt(covariance[-1, -1])), mean, sd, len(outcome)
+        fit.ratings, *(float(one[0]) for one in numbers), fit.votes, WORDS.get(reason, reason) if reason else None
     )
-
-
-def _design(models: int, a: np.ndarray, b: np.ndarray, z: np.ndarray) -> csr_array:
-    """(N, models + 1), sparse: e_a − e_b, then z."""
-    columns = np.column_stack([a, b, np.full(len(a), models)])
-    values = np.column_stack([np.ones(len(a)), -np.ones(len(a)), z])
-    starts = np.arange(0, 3 * len(a) + 1, 3)
-    return csr_array((values.ravel(), columns.ravel(), starts), shape=(len(a), models + 1))
-
-
-def _evaluate(x: np.ndarray, design: csr_array, outcome: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-    logit = design @ x
-    log_likelihood = -(outcome * np.logaddexp(0, -logit) + (1 - outcome) * np.logaddexp(0, logit)).sum()
-    return log_likelihood, design.T @ (outcome - expit(logit)), _information(logit, design)
-
-
-def _information(logit: np.ndarray, design: csr_array) -> np.ndarray:
-    """The information, with a multiple of 11ᵀ on the ratings, which fixes their mean."""
-    weighted = design.multiply((expit(logit) * expit(-logit))[:, None]).tocsr()
-    information = (design.T @ weighted).toarray()
-    models = len(information) - 1
-    information[:-1, :-1] += np.trace(information[:-1, :-1]) / models**2
-    return information
-
-
-def _sandwich(x: np.ndarray, design: csr_array, outcome: np.ndarray, cluster: np.ndarray | None) -> np.ndarray:
-    logit = design @ x
-    scores = design.multiply((outcome - expit(logit))[:, None]).tocsr()
-    if cluster is not None:
-        votes = len(cluster)
-        scores = csr_array((np.ones(votes), (cluster, np.arange(votes)))) @ scores
-    bread = np.linalg.inv(_information(logit, design))
-    return bread @ (scores.T @ scores).toarray() @ bread

@@ -1,6 +1,6 @@
 """What a rating method answers: ratings with errors, intervals, ranks and the reason why a model has none."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -33,17 +33,52 @@ class Ratings:
 
     @classmethod
     def of(
-        cls, *, status: list[str], rated: np.ndarray, log_odds: np.ndarray, covariance: np.ndarray, steps: int
+        cls,
+        *,
+        status: list[str],
+        rated: np.ndarray,
+        log_odds: np.ndarray,
+        covariance: np.ndarray,
+        steps: int,
+        quantile: float = Z95,
     ) -> "Ratings":
-        """From centred log-odds (m,) of the models `rated` (m,) and their covariance (m, m), in units of log-odds."""
+        """From centred log-odds (m,) of the models `rated` (m,) and their covariance (m, m), in units of log-odds.
+
+        The interval is the rating ± `quantile` errors.
+        """
         models = len(status)
         rating, all_covariance = np.full(models, np.nan), np.full((models, models), np.nan)
         rating[rated] = MEAN + SCALE * log_odds
         all_covariance[np.ix_(rated, rated)] = SCALE**2 * covariance
         se = np.sqrt(np.maximum(np.diagonal(all_covariance), 0))
-        lower, upper = rating - Z95 * se, rating + Z95 * se
+        lower, upper = rating - quantile * se, rating + quantile * se
         rank_lower, rank_upper = interval_ranks(lower, upper)
         return cls(rating, se, lower, upper, rank_lower, rank_upper, status, all_covariance, steps)
+
+    def with_intervals(self, lower: np.ndarray, upper: np.ndarray, ranks: tuple | None = None) -> "Ratings":
+        """The same ratings with other intervals (M,), and with the ranks (M,), (M,) that these allow unless given."""
+        rank_lower, rank_upper = ranks or interval_ranks(lower, upper)
+        return replace(self, lower=lower, upper=upper, rank_lower=rank_lower, rank_upper=rank_upper)
+
+    def anchored(self, model: int) -> "Ratings":
+        """`model` stands at 1000 and has no error; the others' errors are those of their distance from it.
+
+        Var(θᵢ − θₐ) = Vᵢᵢ + Vₐₐ − 2 Vᵢₐ. Intervals keep their width in errors; ranks, which do not depend on where
+        the scale begins, stay as they are. ValueError when the model has no rating.
+        """
+        if not 0 <= model < len(self.status) or self.status[model] != OK:
+            raise ValueError(f"model {model} has no rating to anchor the others at")
+        shift = MEAN - self.rating[model]
+        own = np.diagonal(self.covariance)
+        distance = own + own[model] - 2 * self.covariance[:, model]
+        covariance = self.covariance - self.covariance[[model]] - self.covariance[:, [model]] + own[model]
+        se = np.sqrt(np.maximum(distance, 0))
+        se[model] = 0.0
+        width = np.divide(se, self.se, out=np.ones_like(se), where=self.se > 0)
+        rating = self.rating + shift
+        lower = rating - (self.rating - self.lower) * width
+        upper = rating + (self.upper - self.rating) * width
+        return replace(self, rating=rating, se=se, lower=lower, upper=upper, covariance=covariance)
 
     @property
     def connected(self) -> bool:

@@ -66,6 +66,12 @@ function download(name, url) {
   link.click();
 }
 
+function save(name, blob) {
+  const url = URL.createObjectURL(blob);
+  download(name, url);
+  setTimeout(() => URL.revokeObjectURL(url), 10_000);
+}
+
 class Chart {
   constructor(element, kind, data) {
     this.element = element;
@@ -128,14 +134,12 @@ class Chart {
     if (![...tools.children].some((tool) => tool.textContent.trim() === "CSV")) {
       const csv = () => new Blob([csvOf(tableOf(this.kind, this.data))], { type: "text/csv" });
       tools.append(
-        toolButton("CSV", () => {
-          const url = URL.createObjectURL(csv());
-          download(`${file}.csv`, url);
-          setTimeout(() => URL.revokeObjectURL(url), 10_000);
-        }),
+        toolButton("CSV", () => save(`${file}.csv`, csv())),
       );
     }
     tools.append(toolButton("PNG", () => this.png() && download(`${file}.png`, this.png())));
+    const json = () => new Blob([JSON.stringify({ chart: this.kind, title: this.title, ...this.data }, null, 1)], { type: "application/json" });
+    tools.append(toolButton("JSON", () => save(`${file}.json`, json())));
   }
 
   /** The drawing as a data: URL, twice as fine as on the screen; null before it is drawn. */

@@ -13,6 +13,11 @@ export function say(value) {
 
 export const percent = (share) => (share === null || share === undefined ? "–" : `${Math.round(share * 100)} %`);
 
+const moments = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short", timeZone: "UTC" });
+
+/** A moment (milliseconds since 1970) for people, in UTC. */
+export const moment = (at) => `${moments.format(at)} UTC`;
+
 /** Lines as [{name, points: [[x, y], …]}], whether they came as such or as {name: points}. */
 export function seriesOf(data) {
   const series = data.series ?? data;
@@ -151,7 +156,7 @@ export function whiskers(data, look) {
 
 const DASHES = ["solid", [7, 4], [2, 3], [10, 3, 2, 3]];
 
-/** {series: {name: [[x, y], …]} or [{name, points}], x?, y?}: curves over a shared x axis. */
+/** {series: {name: [[x, y], …]} or [{name, points}], x?, y?, time?}: curves over a shared x axis; time: x are moments. */
 export function lines(data, look) {
   const series = seriesOf(data);
   const names = series.map(({ name }) => name);
@@ -164,12 +169,14 @@ export function lines(data, look) {
       trigger: "axis",
       axisPointer: { lineStyle: { color: look.axis } },
       formatter: (points) =>
-        [`${data.x ?? gettext("step")} ${say(points[0].value[0])}`]
+        [data.time ? moment(points[0].value[0]) : `${data.x ?? gettext("step")} ${say(points[0].value[0])}`]
           .concat(points.map(({ seriesName, value }) => `${seriesName}: ${say(value[1])}`))
           .join("\n"),
     },
+    useUTC: true,
     xAxis: {
       ...valueAxis(look, data.x ?? gettext("step")),
+      ...(data.time ? { type: "time", axisLabel: { color: look.ink2, hideOverlap: true } } : {}),
       scale: false,
       min: "dataMin",
       max: "dataMax",

@@ -1,6 +1,6 @@
 // A chart's twin: the same figures as a table and as CSV.
 import { gettext, language } from "./i18n.js";
-import { measured, percent, seriesOf } from "./chart_options.js";
+import { measured, moment, percent, seriesOf } from "./chart_options.js";
 
 const plain = (value) => ({ text: value ?? "–", value: value ?? "" });
 const figure = (value) => ({ value: value ?? "", num: true });
@@ -38,7 +38,12 @@ const TABLES = {
     });
     return [
       [data.x ?? gettext("step"), ...series.map(({ name }) => name)],
-      [...at].sort(([a], [b]) => a - b).map(([x, values]) => [figure(x), ...values.map(figure)]),
+      [...at]
+        .sort(([a], [b]) => a - b)
+        .map(([x, values]) => [
+          data.time ? { text: moment(x), value: new Date(x).toISOString() } : figure(x),
+          ...values.map(figure),
+        ]),
     ];
   },
   bars: ({ groups, series }) => [

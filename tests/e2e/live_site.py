@@ -85,3 +85,35 @@ class Site:
                 return answer.status, json.loads(answer.read() or b"{}")
         except urllib.error.HTTPError as error:
             return error.code, json.loads(error.read() or b"{}")
+
+
+class Server:
+    """The real server on the test's database, to be killed at any moment."""
+
+    def __init__(self):
+        self.port = free_port()
+        from django.db import connection
+
+        self.environment = {
+            **os.environ,
+            "DATABASE_URL": f"sqlite:///{connection.settings_dict['NAME']}",
+            "ALLOWED_HOSTS": "127.0.0.1",
+        }
+        self.starts = 0
+        self.start()
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "uvicorn", "feedbackhub.asgi:application", "--port", str(self.port)]
+        command += ["--lifespan", "off", "--log-level", "error", "--no-access-log"]
+        self.process = subprocess.Popen(command, cwd=ROOT, env=self.environment, stderr=subprocess.DEVNULL)
+        self.starts += 1
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def answers(self) -> bool:
+        try:
+            return urllib.request.urlopen(f"http://127.0.0.1:{self.port}/healthz", timeout=5).status == 200
+        except OSError:
+            return False

@@ -1,55 +1,18 @@
 """Judgments made in a real browser while servers die and the network loses, doubles, reorders: all there, each once."""
 
-import os
 import random
-import signal
-import subprocess
-import sys
-import urllib.request
 from collections import Counter
 
 import pytest
 from chaos_proxy import ChaosProxy
-from django.db import connection
-from live_site import ROOT, wait_for
+from live_site import Server, wait_for
 from playwright.sync_api import Error
-from ports import free_port
 from rating_cast import judgments, task_of
 
 from feedbackhub.rating.services import tallies_check
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 READY = "() => document.querySelector('#rate[data-begun] .rate-task[data-task]:not([data-sent])') !== null"
-
-
-class Server:
-    """The real server on the test's database, to be killed at any moment."""
-
-    def __init__(self):
-        self.port = free_port()
-        self.environment = {
-            **os.environ,
-            "DATABASE_URL": f"sqlite:///{connection.settings_dict['NAME']}",
-            "ALLOWED_HOSTS": "127.0.0.1",
-        }
-        self.starts = 0
-        self.start()
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "uvicorn", "feedbackhub.asgi:application", "--port", str(self.port)]
-        command += ["--lifespan", "off", "--log-level", "error", "--no-access-log"]
-        self.process = subprocess.Popen(command, cwd=ROOT, env=self.environment, stderr=subprocess.DEVNULL)
-        self.starts += 1
-
-    def kill(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-
-    def answers(self) -> bool:
-        try:
-            return urllib.request.urlopen(f"http://127.0.0.1:{self.port}/healthz", timeout=5).status == 200
-        except OSError:
-            return False
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Votes as imports store them, tallies and all."""
 
 import itertools
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -14,24 +15,44 @@ NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
 @pytest.fixture
 def vote(project):
-    """vote("red", "blue") → red won; winner: a, b, tie or both_bad. Also category=, minute=, chars=(a, b)."""
+    """vote("red", "blue") → red won; winner: a, b, tie or both_bad. Also category=, minute=, chars=(a, b), judge=,
+    question=, prompt=, outputs=(a, b)."""
     counter = itertools.count()
 
-    def make(a, b, winner="a", *, category="", minute=None, chars=(None, None)):
+    def make(a, b, winner="a", *, category="", minute=None, chars=(None, None), judge="judge", **more):
         number = next(counter)
         tiers = {"a": (0, 1), "b": (1, 0)}.get(winner, (0, 0))
         models = [model_get_or_create_imported(project=project, name=name) for name in (a, b)]
-        items = [ImportedItem(model, None, tier, n) for model, tier, n in zip(models, tiers, chars, strict=True)]
+        outputs = more.pop("outputs", (None, None))
+        items = [ImportedItem(*row) for row in zip(models, outputs, tiers, chars, strict=True)]
         row = ImportedJudgment(
             import_key=str(number),
             payload_digest=winner,
             items=items,
-            prompt=None,
-            judge="judge",
+            prompt=more.pop("prompt", None),
+            judge=judge,
             category=category,
             occurred_at=NOON + timedelta(minutes=number if minute is None else minute),
             none_acceptable=winner == "both_bad",
+            **more,
         )
-        assert judgments_import(project=project, rows=[row], source=Judgment.Source.VOTES) == ["created"]
+        held.append(row)
+        if not holding:
+            bring()
 
+    def bring():
+        made = judgments_import(project=project, rows=held, source=Judgment.Source.VOTES)
+        assert made == ["created"] * len(held)
+        held.clear()
+
+    @contextmanager
+    def together():
+        """Many votes in one import."""
+        holding.append(True)
+        yield
+        holding.clear()
+        bring()
+
+    held, holding = [], []
+    make.together = together
     return make

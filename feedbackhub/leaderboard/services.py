@@ -1,0 +1,8 @@
+"""What the leaderboard room does by itself, for the sweep."""
+
+from . import ordering, standings
+
+
+def sweep() -> None:
+    ordering.sweep()
+    standings.sweep()
