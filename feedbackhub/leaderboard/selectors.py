@@ -11,16 +11,14 @@ from django.utils.translation import gettext_lazy as lazy
 
 from feedbackhub.catalog.models import ModelVersion
 from feedbackhub.core.errors import DomainError
-from feedbackhub.evaluation.models import Result
 from feedbackhub.projects.models import Project
 from feedbackhub.rating.models import Judgment, PairTally, RankingTally
 from feedbackhub.stats.bradley_terry import bradley_terry
-from feedbackhub.stats.compare import compare
 from feedbackhub.stats.elo import online_elo
-from feedbackhub.stats.intervals import wilson_interval
 from feedbackhub.stats.length_control import length_controlled_bradley_terry
 from feedbackhub.stats.tallies import Tallies
 
+from .ab import ab as ab
 from .votes import Vote, in_force, votes_in_order
 
 METHODS = ("bt", "elo")
@@ -265,55 +263,3 @@ def _status_notes(rows: list[dict]) -> list[dict]:
         for row in rows
         if row["status"] != "ok"
     ]
-
-
-# --- A against B ------------------------------------------------------------------------------------------------
-
-
-def ab(*, project: Project, a: ModelVersion, b: ModelVersion) -> dict:
-    """`a` against `b`, from `a`'s side. Raises DomainError when they are the same model."""
-    if a.pk == b.pk:
-        message = _('"%(a)s" against itself says nothing; name two different models.') % {"a": a.name}
-        raise DomainError(message, fields={"b": message})
-    by_category: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(4, dtype=np.int64))
-    low, high = sorted((a, b), key=lambda model: model.pk)
-    rows = PairTally.objects.filter(project=project, model_a=low, model_b=high)
-    for category, *counts in rows.values_list("category", "wins_a", "wins_b", "ties", "both_bad"):
-        by_category[category] += np.array(counts if a is low else [counts[1], counts[0], *counts[2:]])
-    simulated = rows.filter(source=Judgment.Source.SIMULATED)
-    total = sum(by_category.values(), np.zeros(4, dtype=np.int64))
-    return {
-        "a": a.name,
-        "b": b.name,
-        **_compared(total),
-        "simulated": sum(sum(counts) for counts in simulated.values_list("wins_a", "wins_b", "ties", "both_bad")),
-        "categories": [{"category": name, **_compared(by_category[name])} for name in sorted(by_category) if name],
-        "position_bias": position_bias(project=project, a=a, b=b),
-        "metrics": metrics(project=project, a=a, b=b),
-    }
-
-
-def _compared(counts: np.ndarray) -> dict:
-    return compare(*(int(count) for count in counts)).as_dict()
-
-
-def position_bias(*, project: Project, a: ModelVersion, b: ModelVersion) -> dict:
-    """How often the answer shown first won, of the decided votes between two models: {first, decided, rate, lower,
-    upper}; the rate and its 95 % Wilson interval are None without such votes."""
-    decided = [vote.outcome for vote in votes_in_order(project, between=(a, b)) if vote.outcome in (0.0, 1.0)]
-    first = sum(outcome == 1.0 for outcome in decided)
-    if not decided:
-        return {"first": 0, "decided": 0, "rate": None, "lower": None, "upper": None}
-    lower, upper = wilson_interval(first, len(decided))
-    return {"first": first, "decided": len(decided), "rate": first / len(decided), "lower": lower, "upper": upper}
-
-
-def metrics(*, project: Project, a: ModelVersion, b: ModelVersion) -> list[dict]:
-    """The latest automatic metrics that both models have from one evaluation: [{metric, a, b}], each with interval."""
-    results = Result.objects.filter(evaluation__project=project, model__in=(a, b), evaluation__status="done")
-    found: dict[tuple[int, str], dict] = defaultdict(dict)
-    for result in results.order_by("evaluation_id"):
-        measured = {name: getattr(result, name) for name in ("value", "lower", "upper", "n")}
-        found[result.evaluation_id, result.metric]["a" if result.model_id == a.pk else "b"] = measured
-    latest = {metric: sides for (_, metric), sides in sorted(found.items(), key=lambda one: one[0]) if len(sides) == 2}
-    return [{"metric": metric, **sides} for metric, sides in sorted(latest.items())]

@@ -1,0 +1,234 @@
+"""A against B: the counts, the tests, the verdict, and what limits them. docs/reports.md says what each number is."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+
+import numpy as np
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as lazy
+from django.utils.translation import ngettext
+
+from feedbackhub.catalog.models import ModelVersion, Output
+from feedbackhub.core.errors import DomainError
+from feedbackhub.projects.models import Project
+from feedbackhub.rating.models import Judgment, PairTally
+from feedbackhub.stats.compare import compare, design_effect
+from feedbackhub.stats.intervals import sign_test, wilson_interval
+
+from .ab_metrics import metrics
+from .ab_words import words_of
+from .pair_votes import VOTES_AT_MOST, PairVote, groups_of_raters, is_simulated, pair_votes
+
+FEW = 20  # votes, below which a slice says nothing
+AS_LONG = 0.2  # of the longer answer: the lengths differ by no more
+CLUSTERED = 1.05  # a design effect that is worth a word
+
+
+def ab(
+    *,
+    project: Project,
+    a: ModelVersion,
+    b: ModelVersion,
+    category: str | None = None,
+    votes: list[PairVote] | None = None,
+) -> dict:
+    """`a` against `b`, from `a`'s side; with `category`, by its votes alone. DomainError: they are the same model.
+
+    Counts are those of the tallies; what needs the votes themselves (position, length, raters, prompts, the design
+    effect) goes by the latest 50,000 of them, or by `votes` where the caller has read them.
+    """
+    if a.pk == b.pk:
+        message = _('"%(a)s" against itself says nothing; name two different models.') % {"a": a.name}
+        raise DomainError(message, fields={"b": message})
+    votes = pair_votes(project, a, b) if votes is None else votes
+    by_category, simulated = _tallied(project, a, b, category)
+    if category is not None:
+        votes = [vote for vote in votes if vote.category == category]
+    total = sum(by_category.values(), np.zeros(4, dtype=np.int64))
+    smallest = project.smallest_difference / 100
+    effect = design_effect(_decided(votes))
+    found = {
+        "a": a.name,
+        "b": b.name,
+        **_compared(total, smallest, effect),
+        "simulated": simulated,
+        "categories": [
+            {"category": name, **_compared(by_category[name], smallest, effect), "few": _is_few(by_category[name])}
+            for name in sorted(by_category)
+            if name
+        ],
+        "lengths": _slices(votes, smallest, effect, _length_of, LENGTHS),
+        "raters": _slices(votes, smallest, effect, _rater_of(project)),
+        "by_prompt": by_prompt(votes),
+        "position_bias": position_bias(votes),
+        "metrics": metrics(project=project, a=a, b=b),
+    }
+    shared = _shared_prompts(project, a, b)
+    return {**found, "shared_prompts": shared, "notes": _notes(found, shared, total), **words_of(found)}
+
+
+def _tallied(
+    project: Project, a: ModelVersion, b: ModelVersion, category: str | None
+) -> tuple[dict[str, np.ndarray], int]:
+    """({category: (wins, losses, ties, both bad)} of `a`, how many of them by simulated raters)."""
+    by_category: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(4, dtype=np.int64))
+    low, high = sorted((a, b), key=lambda model: model.pk)
+    rows = PairTally.objects.filter(project=project, model_a=low, model_b=high)
+    if category is not None:
+        rows = rows.filter(category=category)
+    simulated = 0
+    for name, source, *counts in rows.values_list("category", "source", "wins_a", "wins_b", "ties", "both_bad"):
+        by_category[name] += np.array(counts if a is low else [counts[1], counts[0], *counts[2:]])
+        simulated += sum(counts) if source == Judgment.Source.SIMULATED else 0
+    return by_category, simulated
+
+
+def _compared(counts: Iterable[int], smallest: float, effect: float) -> dict:
+    return compare(
+        *(int(count) for count in counts), smallest_difference=smallest, design_effect=effect
+    ).as_dict()  # fmt: skip
+
+
+def _is_few(counts: Iterable[int]) -> bool:
+    return sum(list(counts)[:3]) < FEW
+
+
+def _decided(votes: Iterable[PairVote]) -> list[tuple[tuple, float]]:
+    return [(vote.cluster, vote.outcome) for vote in votes if vote.outcome is not None]
+
+
+# --- Slices -----------------------------------------------------------------------------------------------------
+
+LONGER, SHORTER, ALIKE, UNKNOWN = "longer", "shorter", "alike", "unknown"
+LENGTHS = (LONGER, ALIKE, SHORTER, UNKNOWN)
+LENGTH_WORDS = {
+    LONGER: lazy("%(a)s wrote more"),
+    ALIKE: lazy("about as long"),
+    SHORTER: lazy("%(b)s wrote more"),
+    UNKNOWN: lazy("lengths not known"),
+}
+
+
+def _length_of(vote: PairVote) -> str:
+    ours, theirs = vote.chars
+    if ours is None or theirs is None:
+        return UNKNOWN
+    if abs(ours - theirs) <= AS_LONG * max(ours, theirs):
+        return ALIKE
+    return LONGER if ours > theirs else SHORTER
+
+
+def _rater_of(project: Project) -> Callable[[PairVote], str]:
+    """A vote's rater group, in words."""
+    groups = groups_of_raters(project)
+
+    def of(vote: PairVote) -> str:
+        if is_simulated(vote):
+            return _("simulated raters")
+        if vote.rater is None:
+            return _("imported votes")
+        return groups.get(vote.rater) or _("raters in no group")
+
+    return of
+
+
+def _slices(votes: list[PairVote], smallest: float, effect: float, of: Callable, order: Iterable[str] = ()) -> list:
+    counts: dict[str, Counter] = defaultdict(Counter)
+    for vote in votes:
+        counts[of(vote)][vote.outcome] += 1
+    found = []
+    for name in [one for one in order if one in counts] or sorted(counts):
+        part = [counts[name][outcome] for outcome in (1.0, 0.0, 0.5, None)]
+        found.append({"slice": name, **_compared(part, smallest, effect), "few": _is_few(part)})
+    return found
+
+
+# --- What the votes are about -----------------------------------------------------------------------------------
+
+
+def by_prompt(votes: list[PairVote]) -> dict:
+    """The exact McNemar (sign) test on prompts: each counts once, by what most of its votes say.
+
+    {prompts, better, worse, even, p_value, votes_a_prompt}; p_value is None without a prompt.
+    """
+    nets: dict[tuple, float] = defaultdict(float)
+    decided = _decided(votes)
+    for cluster, outcome in decided:
+        nets[cluster] += outcome - 0.5
+    better, worse = sum(net > 0 for net in nets.values()), sum(net < 0 for net in nets.values())
+    return {
+        "prompts": len(nets),
+        "better": better,
+        "worse": worse,
+        "even": len(nets) - better - worse,
+        "p_value": sign_test(better, worse) if nets else None,
+        "votes_a_prompt": len(decided) / len(nets) if nets else None,
+    }
+
+
+def position_bias(votes: list[PairVote]) -> dict:
+    """How often the answer shown first won, of the decided votes between two models: {first, decided, rate, lower,
+    upper}; the rate and its 95 % Wilson interval are None without such votes."""
+    decided = [vote for vote in votes if vote.outcome in (0.0, 1.0)]
+    first = sum((vote.outcome == 1.0) == vote.is_first for vote in decided)
+    if not decided:
+        return {"first": 0, "decided": 0, "rate": None, "lower": None, "upper": None}
+    lower, upper = wilson_interval(first, len(decided))
+    return {"first": first, "decided": len(decided), "rate": first / len(decided), "lower": lower, "upper": upper}
+
+
+def _shared_prompts(project: Project, a: ModelVersion, b: ModelVersion) -> int:
+    """How many prompts both have answered."""
+    ours, theirs = (
+        Output.objects.filter(prompt__project=project, model=model).values("prompt") for model in (a, b)
+    )  # fmt: skip
+    return ours.filter(prompt__in=theirs).distinct().count()
+
+
+# --- What is to be said of it -----------------------------------------------------------------------------------
+
+
+def _notes(found: dict, shared: int, total: np.ndarray) -> list[dict]:
+    """[{code, value, text}]: what limits the numbers, and what to do about it."""
+    notes = []
+
+    def note(code: str, value, text: str) -> None:
+        notes.append({"code": code, "value": value, "text": text})
+
+    names, votes = {"a": found["a"], "b": found["b"]}, int(total[:3].sum())
+    if not total.sum() and not shared:
+        words = _("%(a)s and %(b)s have no prompt in common: let both answer the same prompts, then raters compare.")
+        note("no_shared_prompts", 0, words % names)
+    elif not total.sum():
+        words = ngettext(
+            "Nobody has compared the two yet; both have answered %(count)s prompt: make tasks of it.",
+            "Nobody has compared the two yet; both have answered %(count)s prompts: make tasks of them.",
+            shared,
+        )
+        note("never_met", shared, words % {"count": shared})
+    elif votes < FEW:
+        words = ngettext("%(count)s vote says very little.", "%(count)s votes say very little.", votes)
+        note("few_votes", votes, words % {"count": votes})
+    few = [part["category"] for part in found["categories"] if part["few"]]
+    if few:
+        words = _("Too few votes to say anything of: %(slices)s.")
+        note("few_in_slice", few, words % {"slices": ", ".join(few)})
+    effect = found["design_effect"]
+    if effect > CLUSTERED:
+        words = _(
+            "Votes on one prompt are alike (%(votes)s votes on %(prompts)s prompts): %(effect)s of them tell as much "
+            "as one on a prompt of its own, and the verdict counts them so."
+        )
+        given = {"votes": votes, "prompts": found["by_prompt"]["prompts"], "effect": f"{effect:.1f}"}
+        note("clustered", effect, words % given)
+    bias = found["position_bias"]
+    if bias["rate"] is not None and not bias["lower"] <= 0.5 <= bias["upper"]:
+        words = _("The answer shown first won %(percent)s %% of the decided votes; sides are drawn, so it hits both.")
+        note("position_bias", bias["rate"], words % {"percent": round(100 * bias["rate"])})
+    if votes > VOTES_AT_MOST:
+        words = _("Lengths, raters, prompts and position go by the latest %(count)s votes.")
+        note("latest_only", VOTES_AT_MOST, words % {"count": VOTES_AT_MOST})
+    if not found["metrics"]:
+        words = _("No automatic metric was taken of both on the same prompts: evaluate both; ROUGE needs references.")
+        note("no_metrics", 0, words)
+    return notes
