@@ -90,7 +90,7 @@ def _compared(counts: Iterable[int], smallest: float, effect: float) -> dict:
 
 
 def _is_few(counts: Iterable[int]) -> bool:
-    return sum(list(counts)[:3]) < FEW
+    return int(sum(list(counts)[:3])) < FEW
 
 
 def _decided(votes: Iterable[PairVote]) -> list[tuple[tuple, float]]:

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from dataclasses import dataclass
 
-from feedbackhub.catalog.content import media_of
+from feedbackhub.catalog.content import media_of, text_of
 from feedbackhub.catalog.models import Output, Prompt
 from feedbackhub.core.markdown import markdown
 from feedbackhub.projects.models import Project
@@ -20,6 +20,7 @@ class Example:
     """Two answers to one prompt and what was said of them; texts as safe HTML."""
 
     prompt: Prompt
+    messages_html: list[dict]
     texts: tuple[str, str]
     has_media: bool
     wins: int
@@ -83,6 +84,9 @@ def _example(said: _Said, ours: Output, theirs: Output) -> Example:
     comments = [vote.comment for vote in reversed(said.votes) if vote.comment.strip()]
     return Example(
         prompt=ours.prompt,
+        messages_html=[
+            {"role": turn["role"], "html": markdown(text_of(turn["content"]))} for turn in ours.prompt.messages
+        ],
         texts=(markdown(ours.text), markdown(theirs.text)),
         has_media=bool(media_of(ours.parts) or media_of(theirs.parts)),
         wins=said.count(1.0),

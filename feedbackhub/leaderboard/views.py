@@ -7,9 +7,7 @@ from django.shortcuts import render
 from django.utils import translation
 from django.utils.translation import gettext as _
 
-from feedbackhub.catalog.models import ModelVersion
 from feedbackhub.catalog.selectors import models_of
-from feedbackhub.catalog.services import model_by_name
 from feedbackhub.projects.access import READ_REPORTS
 from feedbackhub.projects.pages import project_page
 
@@ -100,17 +98,3 @@ def _csv(board: dict, slug: str) -> HttpResponse:
     writer.writeheader()
     writer.writerows(board["rows"])
     return answer
-
-
-@login_required
-@project_page(READ_REPORTS)
-def ab(request: HttpRequest) -> HttpResponse:
-    """Two models against each other; without both names, the form alone."""
-    names = [row["model"] for row in selectors.board(project=request.project)["rows"]]
-    context = {"names": names, "a": request.GET.get("a", ""), "b": request.GET.get("b", "")}
-    if context["a"] and context["b"]:
-        models: dict[str, ModelVersion] = {
-            side: model_by_name(project=request.project, name=context[side]) for side in ("a", "b")
-        }
-        context["ab"] = selectors.ab(project=request.project, **models)
-    return render(request, "leaderboard/ab.html", context)

@@ -1,4 +1,4 @@
-// Charts: ECharts in the page's own colours, with a table twin, CSV and PNG. Markup: includes/chart.html.
+// Charts: ECharts in the page's own colours, with a table twin, CSV, JSON and PNG. Markup: includes/chart.html.
 import { gettext, interpolate } from "./i18n.js";
 import { heightOf, OPTIONS } from "./chart_options.js";
 import { csvOf, tableElement, tableOf } from "./chart_tables.js";
@@ -125,16 +125,15 @@ class Chart {
     this.toggle = toolButton(gettext("Table"), () => this.showTable(this.canvas.hidden === false));
     this.toggle.setAttribute("aria-pressed", "false");
     tools.prepend(this.toggle);
+    const save = (type, text) => {
+      const url = URL.createObjectURL(new Blob([text()], { type }));
+      download(`${file}.${type.split("/")[1]}`, url);
+      setTimeout(() => URL.revokeObjectURL(url), 10_000);
+    };
     if (![...tools.children].some((tool) => tool.textContent.trim() === "CSV")) {
-      const csv = () => new Blob([csvOf(tableOf(this.kind, this.data))], { type: "text/csv" });
-      tools.append(
-        toolButton("CSV", () => {
-          const url = URL.createObjectURL(csv());
-          download(`${file}.csv`, url);
-          setTimeout(() => URL.revokeObjectURL(url), 10_000);
-        }),
-      );
+      tools.append(toolButton("CSV", () => save("text/csv", () => csvOf(tableOf(this.kind, this.data)))));
     }
+    tools.append(toolButton("JSON", () => save("application/json", () => JSON.stringify(this.data, null, 1))));
     tools.append(toolButton("PNG", () => this.png() && download(`${file}.png`, this.png())));
   }
 
@@ -167,7 +166,7 @@ class Chart {
 }
 
 /**
- * Draw data as kind (whiskers, lines, bars, heatmap; their shapes are in chart_options.js) in element, a <figure class="chart">
+ * Draw data as kind (whiskers, lines, bars, heatmap, radar; their shapes are in chart_options.js) in element, a <figure class="chart">
  * or any block. Returns {update(data), append(name, points), png(), showTable(shown), dispose(), ready}.
  */
 export function renderChart(element, kind, data) {
