@@ -27,6 +27,7 @@ DATABASES = {
     "imports": ("sqlite",),
     "active": ("sqlite",),
     "training": ("sqlite",),
+    "verdicts": ("sqlite",),
     "peers": ("postgresql",),
     "roles": ("sqlite",),
 }

@@ -20,8 +20,9 @@ EQUIVALENCE = 0.05
 
 def run() -> list[dict]:
     size = {"nulls": 200, "votes": 400} if QUICK else {"nulls": 2000, "votes": 5000}
+    count = 60 if QUICK else 2000
     rows = [nulls(ties=ties, **size) for ties in TIES]
-    rows += [clustered(per_prompt=3, **({"nulls": 60} if QUICK else {"nulls": 2000}))]
+    rows += [clustered(nulls=count, prompts=200, per_prompt=3), clustered(nulls=count, prompts=60, per_prompt=10)]
     return rows + forecasts(repeats=10 if QUICK else 300)
 
 

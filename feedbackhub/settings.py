@@ -253,7 +253,7 @@ if env.bool("BEHIND_PROXY", default=False):
 
 # --- Mail: the weekly digest. Off without EMAIL_URL, like smtp+tls://user:password@host:587 ---------------------
 DIGEST_MAIL = bool(env("EMAIL_URL", default=""))
-vars().update(env.email_url("EMAIL_URL", default="dummymail://"))
+vars().update(env.email_url_config(env("EMAIL_URL", default="") or "dummymail://"))
 EMAIL_TIMEOUT = 20
 DEFAULT_FROM_EMAIL = env("MAIL_FROM", default="FeedbackHub <feedbackhub@localhost>")
 SITE_URL = env("SITE_URL", default=f"http://127.0.0.1:{env('PORT', default='8000')}").rstrip("/")

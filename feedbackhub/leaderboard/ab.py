@@ -31,11 +31,13 @@ def ab(
     b: ModelVersion,
     category: str | None = None,
     votes: list[PairVote] | None = None,
+    with_metrics: bool = True,
 ) -> dict:
     """`a` against `b`, from `a`'s side; with `category`, by its votes alone. DomainError: they are the same model.
 
     Counts are those of the tallies; what needs the votes themselves (position, length, raters, prompts, the design
-    effect) goes by the latest 50,000 of them, or by `votes` where the caller has read them.
+    effect) goes by the latest 50,000 of them, or by `votes` where the caller has read them. Metrics are resampled; a
+    page that says only the verdict need not wait for that (`with_metrics`).
     """
     if a.pk == b.pk:
         message = _('"%(a)s" against itself says nothing; name two different models.') % {"a": a.name}
@@ -61,10 +63,10 @@ def ab(
         "raters": _slices(votes, smallest, effect, _rater_of(project)),
         "by_prompt": by_prompt(votes),
         "position_bias": position_bias(votes),
-        "metrics": metrics(project=project, a=a, b=b),
+        "metrics": metrics(project=project, a=a, b=b) if with_metrics else [],
     }
     shared = _shared_prompts(project, a, b)
-    return {**found, "shared_prompts": shared, "notes": _notes(found, shared, total), **words_of(found)}
+    return {**found, "shared_prompts": shared, "notes": _notes(found, shared, total, with_metrics), **words_of(found)}
 
 
 def _tallied(
@@ -188,7 +190,7 @@ def _shared_prompts(project: Project, a: ModelVersion, b: ModelVersion) -> int:
 # --- What is to be said of it -----------------------------------------------------------------------------------
 
 
-def _notes(found: dict, shared: int, total: np.ndarray) -> list[dict]:
+def _notes(found: dict, shared: int, total: np.ndarray, with_metrics: bool) -> list[dict]:
     """[{code, value, text}]: what limits the numbers, and what to do about it."""
     notes = []
 
@@ -228,7 +230,7 @@ def _notes(found: dict, shared: int, total: np.ndarray) -> list[dict]:
     if votes > VOTES_AT_MOST:
         words = _("Lengths, raters, prompts and position go by the latest %(count)s votes.")
         note("latest_only", VOTES_AT_MOST, words % {"count": VOTES_AT_MOST})
-    if not found["metrics"]:
+    if not found["metrics"] and with_metrics:
         words = _("No automatic metric was taken of both on the same prompts: evaluate both; ROUGE needs references.")
         note("no_metrics", 0, words)
     return notes

@@ -1,13 +1,14 @@
 """Each tuned model against its parent, all of them looked at together."""
 
+import numpy as np
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from feedbackhub.catalog.models import ModelVersion
 from feedbackhub.projects.models import Project
 from feedbackhub.rating.models import PairTally
-from feedbackhub.stats.anytime import ALPHA, anytime_test
-from feedbackhub.stats.compare import BETTER, WORSE, compare, design_effect
+from feedbackhub.stats.anytime import ALPHA, log_e_value
+from feedbackhub.stats.compare import BETTER, WORSE, anytime_verdict, design_effect
 from feedbackhub.stats.multiple import e_benjamini_hochberg
 
 from .pair_votes import pair_votes
@@ -39,13 +40,14 @@ def together(project: Project) -> dict:
         if not any(counts):
             continue
         effect = 1.0
-        if anytime_test(*counts).e_value >= 1 / ALPHA:  # only then can the votes' likeness change anything
+        if log_e_value(*counts[:2]) >= -np.log(ALPHA):  # only then can the votes' likeness change what holds
             votes = pair_votes(project, child, child.parent)
             effect = design_effect((vote.cluster, vote.outcome) for vote in votes if vote.outcome is not None)
-        compared = compare(*counts, smallest_difference=smallest, design_effect=effect)
-        rows.append({"a": child.name, "b": child.parent.name, "verdict": compared.verdict, "votes": sum(counts),
-                     "win_rate": compared.win_rate, "lower": compared.anytime.lower, "upper": compared.anytime.upper,
-                     "e_value": compared.anytime.e_value})  # fmt: skip
+        tested, verdict = anytime_verdict(*(n / effect for n in counts), smallest_difference=smallest)
+        wins, losses, ties = counts
+        rows.append({"a": child.name, "b": child.parent.name, "verdict": verdict, "votes": sum(counts),
+                     "win_rate": (wins + ties / 2) / sum(counts), "lower": tested.lower, "upper": tested.upper,
+                     "e_value": tested.e_value})  # fmt: skip
     for row, holds in zip(rows, e_benjamini_hochberg([row["e_value"] for row in rows]), strict=True):
         row["holds"] = bool(holds)
     seem = sum(row["verdict"] in (BETTER, WORSE) for row in rows)

@@ -35,7 +35,8 @@ def side_by_side(project: Project, models: list[ModelVersion]) -> dict:
         if absent := [model.name for model in models if model.pk not in found]:
             missing.append({"metric": rows[-1]["label"], "models": ", ".join(absent)})
     rows = [row for row in rows if any(row["cells"])]
-    return {"rows": rows, "missing": missing, "radar": _radar(models, rows), "bars": _bars(models, rows)}
+    measured = [row for row in rows if row["metric"] != "rating"]
+    return {"rows": rows, "missing": missing, "radar": _radar(models, measured), "bars": _bars(models, measured)}
 
 
 def default_models(project: Project) -> list[ModelVersion]:
@@ -83,7 +84,7 @@ def _marked(row: dict) -> dict:
 def _radar(models: list[ModelVersion], rows: list[dict]) -> dict | None:
     """Each metric that all have as a share of the best one's (lower is better: the best one's as a share of it); None
     with fewer than three such metrics, which make no shape."""
-    axes = [row for row in rows if row["metric"] != "rating" and all(row["cells"]) and _positive(row)]
+    axes = [row for row in rows if all(row["cells"]) and _positive(row)]
     if len(axes) < 3 or len(models) < 2:
         return None
     return {

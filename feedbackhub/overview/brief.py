@@ -27,7 +27,7 @@ def brief(project: Project, since: datetime | None = None) -> Brief:
     found = Brief()
     say = found.sentences.append
     if pair := latest_pair(project):
-        found.ab = ab(project=project, a=pair[0], b=pair[1])
+        found.ab = ab(project=project, a=pair[0], b=pair[1], with_metrics=False)
         say(_verdict(found.ab))
     if words := together(project)["text"]:
         say(words)

@@ -71,12 +71,11 @@ def compare(
     if design_effect < 1 or not 0 <= smallest_difference < 0.5:
         raise ValueError(f"design effect {design_effect}, smallest difference {smallest_difference}: out of range")
     effective = tuple(count / design_effect for count in (wins_a, wins_b, ties))
-    anytime = anytime_test(*effective)
+    anytime, verdict = anytime_verdict(*effective, smallest_difference=smallest_difference)
     votes = wins_a + wins_b + ties
     known = {"smallest_difference": smallest_difference, "design_effect": design_effect}
     if votes == 0:
         return Comparison(wins_a, wins_b, ties, both_bad, *[None] * 4, NOT_ENOUGH, anytime, None, **known)
-    verdict = _verdict(anytime, smallest_difference)
     needed = votes_needed(*effective, equivalence=smallest_difference) if verdict == NOT_ENOUGH else None
     return Comparison(
         wins_a,
@@ -97,12 +96,16 @@ def compare(
     )
 
 
-def _verdict(anytime: AnytimeTest, smallest: float) -> str:
-    if anytime.lower > 0.5 - smallest and anytime.upper < 0.5 + smallest:
-        return NO_DIFFERENCE
-    if anytime.lower > 0.5:
-        return BETTER
-    return WORSE if anytime.upper < 0.5 else NOT_ENOUGH
+def anytime_verdict(
+    wins: float, losses: float, ties: float = 0, *, smallest_difference: float = EQUIVALENCE
+) -> tuple[AnytimeTest, str]:
+    """The test and its verdict alone, of (effective) counts: what many pairs are looked through by."""
+    found = anytime_test(wins, losses, ties)
+    if found.lower > 0.5 - smallest_difference and found.upper < 0.5 + smallest_difference:
+        return found, NO_DIFFERENCE
+    if found.lower > 0.5:
+        return found, BETTER
+    return found, WORSE if found.upper < 0.5 else NOT_ENOUGH
 
 
 def _times(count: int | None, design_effect: float) -> int | None:

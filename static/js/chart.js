@@ -86,14 +86,14 @@ class Chart {
     );
   }
 
-  draw({ still = false } = {}) {
-    const width = this.canvas.clientWidth;
+  draw({ still = false, widest = Infinity } = {}) {
+    const width = Math.min(this.canvas.clientWidth, widest);
     if (!this.echarts || !width) return; // in a closed <details>: drawn when it opens
     this.canvas.style.height = `${heightOf(this.kind, this.data, width)}px`;
     const option = OPTIONS[this.kind](this.data, currentLook(width));
     if (still || this.drawn) option.animation = false;
     this.drawing ??= this.echarts.init(this.canvas);
-    this.drawing.resize({ silent: true });
+    this.drawing.resize({ silent: true, width });
     this.drawing.setOption(option, { notMerge: true });
     this.drawn = true;
   }
@@ -202,15 +202,16 @@ export function renderAll(root = document) {
   }
 }
 
-const redraw = () => charts.forEach((chart) => chart.draw({ still: true }));
-document.addEventListener("themechange", redraw);
+const PAPER_PX = 680; // as wide as a sheet's text: print.css then fits the drawing to what there is
+const redraw = (widest) => charts.forEach((chart) => chart.draw({ still: true, widest }));
+document.addEventListener("themechange", () => redraw());
 // Paper is white, whatever the screen is.
 let screenTheme = null;
 window.addEventListener("beforeprint", () => {
   const { dataset } = document.documentElement;
   screenTheme = dataset.theme ?? "";
   dataset.theme = "light";
-  redraw();
+  redraw(PAPER_PX);
 });
 window.addEventListener("afterprint", () => {
   const { dataset } = document.documentElement;

@@ -44,13 +44,9 @@ def test_the_story_goes_from_the_votes_to_the_verdict(made, client_of, dave, bob
     answer = client_of(dave).get("/p/kitchen/story/1/")
     text = " ".join(answer.content.decode().split())
     assert answer.status_code == 200
-    order = [
-        "child is better than parent.",
-        "Rater 50, Simulated rater 10",
-        "32 to learn from, 8 held out",
-        "no majority: 5",
-    ]
-    places = [text.find(words) for words in [*order, "Loss", "What raters say, blind"]]
+    votes, rows = "Rater 50, Simulated rater 10", "32 to learn from, 8 held out"
+    order = ["child is better than parent.", votes, rows, "no majority: 5", "Loss", "What raters say, blind"]
+    places = [text.find(words) for words in order]
     assert -1 not in places
     assert places == sorted(places)
     assert "10 judgments by programs" in text
