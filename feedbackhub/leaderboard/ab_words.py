@@ -67,7 +67,7 @@ def _missing(ab: dict) -> list[str]:
     else:
         upper = ab["votes_needed_upper"]
         words = (
-            _("About %(needed)s more votes will settle it (8 times in 10 it takes %(lower)s or more).")
+            _("About %(needed)s more votes will settle it (9 times in 10 it takes %(lower)s or more).")
             if upper is None
             else _("About %(needed)s more votes will settle it (8 times in 10 between %(lower)s and %(upper)s).")
         )
