@@ -1,7 +1,7 @@
 """A against B: the counts, the tests, the verdict, and what limits them. docs/reports.md says what each number is."""
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Iterable
 
 import numpy as np
 from django.utils.translation import gettext as _
@@ -12,15 +12,25 @@ from feedbackhub.catalog.models import ModelVersion, Output
 from feedbackhub.core.errors import DomainError
 from feedbackhub.projects.models import Project
 from feedbackhub.rating.models import Judgment, PairTally
-from feedbackhub.stats.compare import compare, design_effect
-from feedbackhub.stats.intervals import sign_test, wilson_interval
+from feedbackhub.stats.compare import compare
 
 from .ab_metrics import metrics
 from .ab_words import words_of
-from .pair_votes import VOTES_AT_MOST, PairVote, groups_of_raters, is_simulated, pair_votes
+from .pair_votes import VOTES_AT_MOST
+from .vote_facts import (
+    ALIKE,
+    IMPORTED,
+    LONGER,
+    SHORTER,
+    SIMULATED,
+    UNGROUPED,
+    UNKNOWN,
+    Counts,
+    VoteFacts,
+    vote_facts,
+)  # fmt: skip
 
 FEW = 20  # votes, below which a slice says nothing
-AS_LONG = 0.2  # of the longer answer: the lengths differ by no more
 CLUSTERED = 1.05  # a design effect that is worth a word
 
 
@@ -30,25 +40,25 @@ def ab(
     a: ModelVersion,
     b: ModelVersion,
     category: str | None = None,
-    votes: list[PairVote] | None = None,
+    facts: VoteFacts | None = None,
     with_metrics: bool = True,
 ) -> dict:
     """`a` against `b`, from `a`'s side; with `category`, by its votes alone. DomainError: they are the same model.
 
     Counts are those of the tallies; what needs the votes themselves (position, length, raters, prompts, the design
-    effect) goes by the latest 50,000 of them, or by `votes` where the caller has read them. Metrics are resampled; a
+    effect) goes by the latest 50,000 of them, or by `facts` where the caller has read them. Metrics are resampled; a
     page that says only the verdict need not wait for that (`with_metrics`).
     """
     if a.pk == b.pk:
         message = _('"%(a)s" against itself says nothing; name two different models.') % {"a": a.name}
         raise DomainError(message, fields={"b": message})
-    votes = pair_votes(project, a, b) if votes is None else votes
     by_category, simulated = _tallied(project, a, b, category)
-    if category is not None:
-        votes = [vote for vote in votes if vote.category == category]
     total = sum(by_category.values(), np.zeros(4, dtype=np.int64))
-    smallest = project.smallest_difference / 100
-    effect = design_effect(_decided(votes))
+    if facts is None:
+        facts = vote_facts(
+            project, a, b, category, [(name, *by_category[name].tolist()) for name in sorted(by_category)]
+        )
+    smallest, effect = project.smallest_difference / 100, facts.design_effect
     found = {
         "a": a.name,
         "b": b.name,
@@ -59,10 +69,10 @@ def ab(
             for name in sorted(by_category)
             if name
         ],
-        "lengths": _slices(votes, smallest, effect, _length_of, LENGTHS),
-        "raters": _slices(votes, smallest, effect, _rater_of(project)),
-        "by_prompt": by_prompt(votes),
-        "position_bias": position_bias(votes),
+        "lengths": _slices(_by_length(facts), smallest, effect),
+        "raters": _slices(_by_raters(facts), smallest, effect),
+        "by_prompt": facts.by_prompt,
+        "position_bias": facts.position_bias,
         "metrics": metrics(project=project, a=a, b=b) if with_metrics else [],
     }
     shared = _shared_prompts(project, a, b)
@@ -95,88 +105,37 @@ def _is_few(counts: Iterable[int]) -> bool:
     return int(sum(list(counts)[:3])) < FEW
 
 
-def _decided(votes: Iterable[PairVote]) -> list[tuple[tuple, float]]:
-    return [(vote.cluster, vote.outcome) for vote in votes if vote.outcome is not None]
-
-
 # --- Slices -----------------------------------------------------------------------------------------------------
 
-LONGER, SHORTER, ALIKE, UNKNOWN = "longer", "shorter", "alike", "unknown"
-LENGTHS = (LONGER, ALIKE, SHORTER, UNKNOWN)
 LENGTH_WORDS = {
     LONGER: lazy("%(a)s wrote more"),
     ALIKE: lazy("about as long"),
     SHORTER: lazy("%(b)s wrote more"),
     UNKNOWN: lazy("lengths not known"),
 }
+RATER_WORDS = {
+    SIMULATED: lazy("simulated raters"),
+    IMPORTED: lazy("imported votes"),
+    UNGROUPED: lazy("raters in no group"),
+}
 
 
-def _length_of(vote: PairVote) -> str:
-    ours, theirs = vote.chars
-    if ours is None or theirs is None:
-        return UNKNOWN
-    if abs(ours - theirs) <= AS_LONG * max(ours, theirs):
-        return ALIKE
-    return LONGER if ours > theirs else SHORTER
+def _slices(counted: Iterable[tuple[str, Counts]], smallest: float, effect: float) -> list[dict]:
+    return [
+        {"slice": name, **_compared(counts, smallest, effect), "few": _is_few(counts)} for name, counts in counted
+    ]  # fmt: skip
 
 
-def _rater_of(project: Project) -> Callable[[PairVote], str]:
-    """A vote's rater group, in words."""
-    groups = groups_of_raters(project)
-
-    def of(vote: PairVote) -> str:
-        if is_simulated(vote):
-            return _("simulated raters")
-        if vote.rater is None:
-            return _("imported votes")
-        return groups.get(vote.rater) or _("raters in no group")
-
-    return of
+def _by_length(facts: VoteFacts) -> list[tuple[str, Counts]]:
+    return [(name, facts.lengths[name]) for name in LENGTH_WORDS if name in facts.lengths]
 
 
-def _slices(votes: list[PairVote], smallest: float, effect: float, of: Callable, order: Iterable[str] = ()) -> list:
-    counts: dict[str, Counter] = defaultdict(Counter)
-    for vote in votes:
-        counts[of(vote)][vote.outcome] += 1
-    found = []
-    for name in [one for one in order if one in counts] or sorted(counts):
-        part = [counts[name][outcome] for outcome in (1.0, 0.0, 0.5, None)]
-        found.append({"slice": name, **_compared(part, smallest, effect), "few": _is_few(part)})
-    return found
+def _by_raters(facts: VoteFacts) -> list[tuple[str, Counts]]:
+    """By the name of the group, else in words."""
+    return sorted((name or str(RATER_WORDS[kind]), counts) for (kind, name), counts in facts.raters.items())
 
 
 # --- What the votes are about -----------------------------------------------------------------------------------
-
-
-def by_prompt(votes: list[PairVote]) -> dict:
-    """The exact McNemar (sign) test on prompts: each counts once, by what most of its votes say.
-
-    {prompts, better, worse, even, p_value, votes_a_prompt}; p_value is None without a prompt.
-    """
-    nets: dict[tuple, float] = defaultdict(float)
-    decided = _decided(votes)
-    for cluster, outcome in decided:
-        nets[cluster] += outcome - 0.5
-    better, worse = sum(net > 0 for net in nets.values()), sum(net < 0 for net in nets.values())
-    return {
-        "prompts": len(nets),
-        "better": better,
-        "worse": worse,
-        "even": len(nets) - better - worse,
-        "p_value": sign_test(better, worse) if nets else None,
-        "votes_a_prompt": len(decided) / len(nets) if nets else None,
-    }
-
-
-def position_bias(votes: list[PairVote]) -> dict:
-    """How often the answer shown first won, of the decided votes between two models: {first, decided, rate, lower,
-    upper}; the rate and its 95 % Wilson interval are None without such votes."""
-    decided = [vote for vote in votes if vote.outcome in (0.0, 1.0)]
-    first = sum((vote.outcome == 1.0) == vote.is_first for vote in decided)
-    if not decided:
-        return {"first": 0, "decided": 0, "rate": None, "lower": None, "upper": None}
-    lower, upper = wilson_interval(first, len(decided))
-    return {"first": first, "decided": len(decided), "rate": first / len(decided), "lower": lower, "upper": upper}
 
 
 def _shared_prompts(project: Project, a: ModelVersion, b: ModelVersion) -> int:

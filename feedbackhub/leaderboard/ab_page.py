@@ -15,6 +15,7 @@ from .ab_examples import examples
 from .ab_words import VERDICTS
 from .lineage import together
 from .pair_votes import pair_votes
+from .vote_facts import facts_of, votes_in
 
 EXAMPLES = (
     ("for_a", lazy("Most decisive for %(a)s")),
@@ -34,10 +35,8 @@ def report(
     *, project: Project, a: ModelVersion, b: ModelVersion, category: str | None = None, with_examples: bool = True
 ) -> dict:
     """The context of leaderboard/_report.html."""
-    votes = pair_votes(project, a, b)
-    found = ab(project=project, a=a, b=b, category=category, votes=votes)
-    if category is not None:
-        votes = [vote for vote in votes if vote.category == category]
+    votes = votes_in(pair_votes(project, a, b), category)
+    found = ab(project=project, a=a, b=b, category=category, facts=facts_of(project, votes))
     metrics = [_metric(row) for row in found["metrics"]]
     looked_at = together(project)
     for row in looked_at["rows"]:

@@ -1,17 +1,15 @@
 """Each tuned model against its parent, all of them looked at together."""
 
-import numpy as np
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from feedbackhub.catalog.models import ModelVersion
 from feedbackhub.projects.models import Project
 from feedbackhub.rating.models import PairTally
-from feedbackhub.stats.anytime import ALPHA, log_e_value
-from feedbackhub.stats.compare import BETTER, WORSE, anytime_verdict, design_effect
+from feedbackhub.stats.compare import BETTER, NOT_ENOUGH, WORSE, anytime_verdict
 from feedbackhub.stats.multiple import e_benjamini_hochberg
 
-from .pair_votes import pair_votes
+from .vote_facts import vote_facts
 
 
 def children(project: Project) -> list[ModelVersion]:
@@ -39,11 +37,10 @@ def together(project: Project) -> dict:
         counts = met.get(child.pk, (0, 0, 0))
         if not any(counts):
             continue
-        effect = 1.0
-        if log_e_value(*counts[:2]) >= -np.log(ALPHA):  # only then can the votes' likeness change what holds
-            votes = pair_votes(project, child, child.parent)
-            effect = design_effect((vote.cluster, vote.outcome) for vote in votes if vote.outcome is not None)
-        tested, verdict = anytime_verdict(*(n / effect for n in counts), smallest_difference=smallest)
+        tested, verdict = anytime_verdict(*counts, smallest_difference=smallest)
+        if verdict != NOT_ENOUGH:  # votes that are alike can only tell less
+            effect = vote_facts(project, child, child.parent, None, counts).design_effect
+            tested, verdict = anytime_verdict(*(n / effect for n in counts), smallest_difference=smallest)
         wins, losses, ties = counts
         rows.append({"a": child.name, "b": child.parent.name, "verdict": verdict, "votes": sum(counts),
                      "win_rate": (wins + ties / 2) / sum(counts), "lower": tested.lower, "upper": tested.upper,

@@ -220,3 +220,13 @@ def test_models_stand_side_by_side_on_the_same_inputs(project, models, measured,
     assert "ROUGE-1 was not taken of other on the same inputs." in text
     plain = browser.get("/p/kitchen/leaderboard/compare/?model=child&model=parent&as=csv").content.decode()
     assert "rouge1,text-overlap,child,60.0" in plain
+
+
+def test_what_is_kept_of_the_votes_is_read_anew_with_each_vote(project, vote):
+    vote("child", "parent", chars=(300, 100))
+    child, parent = (model_by_name(project=project, name=name) for name in ("child", "parent"))
+    assert ab(project=project, a=child, b=parent)["position_bias"]["decided"] == 1
+    vote("child", "parent", "b", chars=(100, 300))
+    found = ab(project=project, a=child, b=parent)
+    assert found["position_bias"]["decided"] == 2
+    assert [(part["slice"], part["wins_a"]) for part in found["lengths"]] == [("longer", 1), ("shorter", 0)]
