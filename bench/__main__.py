@@ -29,10 +29,11 @@ DATABASES = {
     "training": ("sqlite",),
     "coverage": ("sqlite",),
     "ratings": ("sqlite",),
+    "verdicts": ("sqlite",),
     "peers": ("postgresql",),
     "roles": ("sqlite",),
 }
-# Label Studio and Potato are a gigabyte to install, what rates beside us half a one; training with four roles takes minutes.
+# Label Studio and Potato are a gigabyte to install, what rates beside us half a one; training with four roles is long.
 OPTIONAL = {"peers", "ratings", "roles"}
 RESULTS = Path(__file__).parent / "results"
 

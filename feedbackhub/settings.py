@@ -217,6 +217,7 @@ SWEEPS = [
     "feedbackhub.rounds.services.sweep",
     "feedbackhub.rounds.autopilot.sweep",
     "feedbackhub.tracing.services.sweep",
+    "feedbackhub.overview.digest.sweep",
 ]
 
 # --- Rating, runs ---------------------------------------------------------------------------------------------
@@ -254,6 +255,13 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 if env.bool("BEHIND_PROXY", default=False):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+# --- Mail: the weekly digest. Off without EMAIL_URL, like smtp+tls://user:password@host:587 ---------------------
+DIGEST_MAIL = bool(env("EMAIL_URL", default=""))
+vars().update(env.email_url_config(env("EMAIL_URL", default="") or "dummymail://"))
+EMAIL_TIMEOUT = 20
+DEFAULT_FROM_EMAIL = env("MAIL_FROM", default="FeedbackHub <feedbackhub@localhost>")
+SITE_URL = env("SITE_URL", default=f"http://127.0.0.1:{env('PORT', default='8000')}").rstrip("/")
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [

@@ -4,6 +4,7 @@ from django.urls import include, path
 from django.views.i18n import set_language
 
 from feedbackhub.core import views as core
+from feedbackhub.leaderboard.share_views import shared
 from feedbackhub.overview import views as overview
 from feedbackhub.overview.demo import demo_accounts
 
@@ -27,6 +28,7 @@ urlpatterns = [
     path("p/<slug:slug>/rounds/", include("feedbackhub.rounds.urls")),
     path("p/<slug:slug>/evaluations/", include("feedbackhub.evaluation.urls")),
     path("p/<slug:slug>/leaderboard/", include("feedbackhub.leaderboard.urls")),
+    path("shared/<str:token>/", shared, name="shared"),
     path("p/<slug:slug>/langsmith/", include("feedbackhub.tracing.urls")),
 ]
 

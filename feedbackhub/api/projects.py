@@ -33,6 +33,7 @@ class ProjectChange(Strict):
     repeat_percent = serializers.IntegerField(min_value=0, max_value=50, required=False)
     deadline = serializers.DateTimeField(required=False, allow_null=True)
     identity_leaks = serializers.ChoiceField(choices=IdentityLeaks.choices, required=False)
+    smallest_difference = serializers.FloatField(min_value=0.5, max_value=25, required=False)
 
 
 class GroupBody(Strict):
@@ -61,6 +62,7 @@ def project_shown(project: Project) -> dict:
         "explore_percent": project.explore_percent,
         "deadline": project.deadline,
         "identity_leaks": project.identity_leaks,
+        "smallest_difference": project.smallest_difference,
         "is_demo": project.is_demo,
         "created_at": project.created_at,
     }

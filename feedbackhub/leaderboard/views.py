@@ -10,8 +10,6 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
-from feedbackhub.catalog.models import ModelVersion
-from feedbackhub.catalog.services import model_by_name
 from feedbackhub.projects.access import ADMINISTER, READ_REPORTS
 from feedbackhub.projects.models import Role
 from feedbackhub.projects.pages import project_page
@@ -113,17 +111,3 @@ def tallies(request: HttpRequest) -> HttpResponse:
         messages.success(request, _("The judgments are being counted; this page says what comes of it."))
         return redirect("leaderboard:tallies", request.project.slug)
     return render(request, "leaderboard/tallies.html", {"view": tallies_view(request.project)})
-
-
-@login_required
-@project_page(READ_REPORTS)
-def ab(request: HttpRequest) -> HttpResponse:
-    """Two models against each other; without both names, the form alone."""
-    names = [row["model"] for row in selectors.board(project=request.project)["rows"]]
-    context = {"names": names, "a": request.GET.get("a", ""), "b": request.GET.get("b", "")}
-    if context["a"] and context["b"]:
-        models: dict[str, ModelVersion] = {
-            side: model_by_name(project=request.project, name=context[side]) for side in ("a", "b")
-        }
-        context["ab"] = selectors.ab(project=request.project, **models)
-    return render(request, "leaderboard/ab.html", context)

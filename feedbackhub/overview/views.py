@@ -10,8 +10,10 @@ from feedbackhub.projects.models import Role
 from feedbackhub.projects.pages import project_page
 from feedbackhub.projects.services import project_create
 
-from . import selectors
+from . import digest, selectors
+from .brief import brief
 from .forms import ProjectForm
+from .models import DigestSubscription
 
 
 @login_required
@@ -46,6 +48,10 @@ def project(request: HttpRequest) -> HttpResponse:
         "rates": bool(request.roles & {Role.RATER, Role.ADMIN}),
         "is_admin": Role.ADMIN in request.roles,
     }
+    if reads:
+        subscription = DigestSubscription.objects.filter(project=request.project, user=request.user).first()
+        context["brief"] = brief(request.project)
+        context["reader"] = {"is_on": digest.is_on(), "subscription": subscription}
     return render(request, "overview/project.html", context)
 
 

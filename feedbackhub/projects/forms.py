@@ -15,6 +15,7 @@ class SettingsForm(forms.ModelForm):
         fields = (
             *("name", "guidelines", "criteria", "judgments_per_task", "deadline", "order", "explore_percent"),
             *("gold_percent", "repeat_percent", "identity_leaks"),
+            "smallest_difference",
         )
         widgets = {
             "guidelines": forms.Textarea(attrs={"rows": 10}),
@@ -30,6 +31,7 @@ class SettingsForm(forms.ModelForm):
             "gold_percent": _("Percent of tasks whose answer is known"),
             "repeat_percent": _("Percent of tasks asked again, sides turned"),
             "identity_leaks": _("Answers that say who wrote them"),
+            "smallest_difference": _("Smallest difference worth having, in points of win rate"),
         }
         help_texts = {
             "guidelines": _("Markdown. What raters should look for."),
@@ -47,14 +49,23 @@ class SettingsForm(forms.ModelForm):
                 "“I am Claude, made by …”. Hiding shows raters “[name hidden]” for each name; what is stored stays. "
                 "The third makes no tasks of such answers from now on."
             ),
+            "smallest_difference": _(
+                "A/B reports call less than this no difference worth having. To show that takes about 1,400 votes at 5 "
+                "points, and 10,000 at 2."
+            ),
         }
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.fields["identity_leaks"].required = False
+        self.fields["smallest_difference"].required = False
 
     def clean_identity_leaks(self) -> str:
         return self.cleaned_data["identity_leaks"] or self.instance.identity_leaks
+
+    def clean_smallest_difference(self) -> float:
+        given = self.cleaned_data["smallest_difference"]
+        return self.instance.smallest_difference if given is None else given
 
     def _post_clean(self):
         """project_change checks and writes; the instance stays as it is."""

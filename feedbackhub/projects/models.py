@@ -63,6 +63,11 @@ class Project(models.Model):
     )
     deadline = models.DateTimeField(null=True, blank=True, help_text="No task is given out after it.")
     identity_leaks = models.CharField(max_length=8, choices=IdentityLeaks.choices, default=IdentityLeaks.SHOW)
+    smallest_difference = models.FloatField(
+        default=5.0,
+        validators=[MinValueValidator(0.5), MaxValueValidator(25)],
+        help_text="Points of win rate from ½: less is no difference worth having.",
+    )
     langsmith_project = models.CharField(max_length=120, blank=True)
     is_demo = models.BooleanField(default=False)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")

@@ -64,6 +64,7 @@ CHANGEABLE = (
     "criteria",
     *("name", "guidelines", "judgments_per_task", "order", "explore_percent"),
     *("gold_percent", "repeat_percent", "deadline", "identity_leaks"),
+    "smallest_difference",
 )
 
 

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import brentq
 from scipy.special import betaln, xlogy
 
 ALPHA = 0.05
@@ -48,12 +49,12 @@ def anytime_test(wins: float, losses: float, ties: float = 0, *, alpha: float = 
         return AnytimeTest(e_value, 0.0, 1.0)
     rate = (wins + ties / 2) / votes
 
-    def refuted(m: float) -> bool:
-        return log_capital(m, wins, losses, ties) >= -np.log(alpha)
+    def beyond(m: float) -> float:
+        return log_capital(m, wins, losses, ties) + np.log(alpha)
 
     # The observed rate is never refuted: a product of 1 + λ(y − mean) is at most exp(0).
-    lower = _boundary(refuted, outside=0.0, inside=rate) if wins + ties else 0.0
-    upper = _boundary(refuted, outside=1.0, inside=rate) if losses + ties else 1.0
+    lower = _boundary(beyond, outside=0.0, inside=rate if losses + ties else 1 - 1e-12) if wins + ties else 0.0
+    upper = _boundary(beyond, outside=1.0, inside=rate if wins + ties else 1e-12) if losses + ties else 1.0
     return AnytimeTest(e_value, lower, upper)
 
 
@@ -85,47 +86,9 @@ def log_capital(m: float, wins: float, losses: float, ties: float) -> float:
     return float(peak + np.log(np.exp(values - peak).sum() * step / (np.pi / 2)))
 
 
-def votes_needed(
-    wins: float, losses: float, ties: float = 0, *, alpha: float = ALPHA, equivalence: float = EQUIVALENCE
-) -> int | None:
-    """About how many more votes settle it if they fall as those so far did, looking as often as one likes.
-
-    Settled: the e-value reaches 1/α, or the whole confidence sequence lies inside ½ ± `equivalence`. 0 when it is
-    settled already; None without votes, or when more than a million votes would not do.
-    """
-    votes = wins + losses + ties
-    if votes == 0:
-        return None
-    threshold = -np.log(alpha)
-    rate = (wins + ties / 2) / votes
-
-    def settled(total: float) -> bool:
-        projected = [count * total / votes for count in (wins, losses, ties)]
-        if log_e_value(*projected[:2]) >= threshold:
-            return True
-        bounds = (0.5 - equivalence, 0.5 + equivalence)
-        return bounds[0] < rate < bounds[1] and all(log_capital(m, *projected) >= threshold for m in bounds)
-
-    if settled(votes):
-        return 0
-    least, most = float(votes), float(votes)
-    while not settled(most):
-        least, most = most, most * 2
-        if most > 2 * MAX_VOTES:
-            return None
-    while most - least > max(0.5, 0.001 * least):
-        middle = (least + most) / 2
-        least, most = (least, middle) if settled(middle) else (middle, most)
-    more = int(np.ceil(most - votes))
-    return more if more <= MAX_VOTES else None
-
-
-def _boundary(refuted: Callable[[float], bool], *, outside: float, inside: float) -> float:
-    """Where between `outside` (0 or 1) and `inside` the refuted rates end, to 1e-9; on the side of the refuted."""
-    for _ in range(30):
-        middle = (outside + inside) / 2
-        if refuted(middle):
-            outside = middle
-        else:
-            inside = middle
-    return float(outside)
+def _boundary(beyond: Callable[[float], float], *, outside: float, inside: float) -> float:
+    """Where between `outside` (0 or 1) and `inside` the refuted rates end, to 1e-10; `beyond` is above 0 there."""
+    edge = abs(outside - 1e-12)
+    if beyond(edge) <= 0:
+        return outside
+    return float(brentq(beyond, edge, inside, xtol=1e-10, rtol=1e-12))

@@ -1,4 +1,4 @@
-// Charts: ECharts in the page's own colours, with a table twin, CSV and PNG. Markup: includes/chart.html.
+// Charts: ECharts in the page's own colours, with a table twin, CSV, JSON and PNG. Markup: includes/chart.html.
 import { gettext, interpolate } from "./i18n.js";
 import { heightOf, OPTIONS } from "./chart_options.js";
 import { csvOf, tableElement, tableOf } from "./chart_tables.js";
@@ -92,14 +92,14 @@ class Chart {
     );
   }
 
-  draw({ still = false } = {}) {
-    const width = this.canvas.clientWidth;
+  draw({ still = false, widest = Infinity } = {}) {
+    const width = Math.min(this.canvas.clientWidth, widest);
     if (!this.echarts || !width) return; // in a closed <details>: drawn when it opens
     this.canvas.style.height = `${heightOf(this.kind, this.data, width)}px`;
     const option = OPTIONS[this.kind](this.data, currentLook(width));
     if (still || this.drawn) option.animation = false;
     this.drawing ??= this.echarts.init(this.canvas);
-    this.drawing.resize({ silent: true });
+    this.drawing.resize({ silent: true, width });
     this.drawing.setOption(option, { notMerge: true });
     this.drawn = true;
   }
@@ -131,15 +131,17 @@ class Chart {
     this.toggle = toolButton(gettext("Table"), () => this.showTable(this.canvas.hidden === false));
     this.toggle.setAttribute("aria-pressed", "false");
     tools.prepend(this.toggle);
+    const save = (type, text) => {
+      const url = URL.createObjectURL(new Blob([text()], { type }));
+      download(`${file}.${type.split("/")[1]}`, url);
+      setTimeout(() => URL.revokeObjectURL(url), 10_000);
+    };
     if (![...tools.children].some((tool) => tool.textContent.trim() === "CSV")) {
-      const csv = () => new Blob([csvOf(tableOf(this.kind, this.data))], { type: "text/csv" });
-      tools.append(
-        toolButton("CSV", () => save(`${file}.csv`, csv())),
-      );
+      tools.append(toolButton("CSV", () => save("text/csv", () => csvOf(tableOf(this.kind, this.data)))));
     }
+    const json = () => JSON.stringify({ chart: this.kind, title: this.title, ...this.data }, null, 1);
+    tools.append(toolButton("JSON", () => save("application/json", json)));
     tools.append(toolButton("PNG", () => this.png() && download(`${file}.png`, this.png())));
-    const json = () => new Blob([JSON.stringify({ chart: this.kind, title: this.title, ...this.data }, null, 1)], { type: "application/json" });
-    tools.append(toolButton("JSON", () => save(`${file}.json`, json())));
   }
 
   /** The drawing as a data: URL, twice as fine as on the screen; null before it is drawn. */
@@ -171,7 +173,7 @@ class Chart {
 }
 
 /**
- * Draw data as kind (whiskers, lines, bars, heatmap; their shapes are in chart_options.js) in element, a <figure class="chart">
+ * Draw data as kind (whiskers, lines, bars, heatmap, radar; their shapes are in chart_options.js) in element, a <figure class="chart">
  * or any block. Returns {update(data), append(name, points), png(), showTable(shown), dispose(), ready}.
  */
 export function renderChart(element, kind, data) {
@@ -207,15 +209,16 @@ export function renderAll(root = document) {
   }
 }
 
-const redraw = () => charts.forEach((chart) => chart.draw({ still: true }));
-document.addEventListener("themechange", redraw);
+const PAPER_PX = 680; // as wide as a sheet's text: print.css then fits the drawing to what there is
+const redraw = (widest) => charts.forEach((chart) => chart.draw({ still: true, widest }));
+document.addEventListener("themechange", () => redraw());
 // Paper is white, whatever the screen is.
 let screenTheme = null;
 window.addEventListener("beforeprint", () => {
   const { dataset } = document.documentElement;
   screenTheme = dataset.theme ?? "";
   dataset.theme = "light";
-  redraw();
+  redraw(PAPER_PX);
 });
 window.addEventListener("afterprint", () => {
   const { dataset } = document.documentElement;

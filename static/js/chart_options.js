@@ -296,7 +296,45 @@ export function heatmap(data, look) {
   };
 }
 
-export const OPTIONS = { whiskers, lines, bars, heatmap };
+/** {axes: [name, …], series: [{name, values: [0…1], raw: [number]}]}: several models' shapes over the same axes. */
+export function radar(data, look) {
+  const names = data.series.map(({ name }) => name);
+  return {
+    ...shared(look),
+    legend: legend(look, names),
+    tooltip: {
+      ...shared(look).tooltip,
+      formatter: ({ dataIndex }) => {
+        const { name, values, raw } = data.series[dataIndex];
+        return [name, ...data.axes.map((axis, at) => `${axis}: ${say(raw[at])} (${percent(values[at])})`)].join("\n");
+      },
+    },
+    radar: {
+      indicator: data.axes.map((name) => ({ name, min: 0, max: 1 })),
+      radius: "62%",
+      center: ["50%", "56%"],
+      splitNumber: 4,
+      axisName: { color: look.ink },
+      axisLine: { lineStyle: { color: look.grid } },
+      splitLine: { lineStyle: { color: look.grid } },
+      splitArea: { show: false },
+    },
+    series: [
+      {
+        type: "radar",
+        data: data.series.map(({ name, values }, index) => ({
+          name,
+          value: values,
+          symbol: ["circle", "rect", "triangle", "diamond"][index % 4],
+          symbolSize: 7,
+          lineStyle: { width: 2, type: DASHES[Math.floor(index / 2) % DASHES.length] },
+        })),
+      },
+    ],
+  };
+}
+
+export const OPTIONS = { whiskers, lines, bars, heatmap, radar };
 
 /** Height in pixels that a chart of this kind needs. */
 export function heightOf(kind, data, width) {
@@ -305,5 +343,5 @@ export function heightOf(kind, data, width) {
     const cell = Math.min(44, Math.max(24, (width * 0.7) / data.names.length));
     return Math.round(Math.max(170, data.names.length * cell + 96));
   }
-  return 300;
+  return kind === "radar" ? 380 : 300;
 }

@@ -23,8 +23,8 @@ function sayColumn(cells) {
 }
 
 const TABLES = {
-  whiskers: ({ rows }) => [
-    [gettext("Model"), gettext("Rating"), gettext("Lower"), gettext("Upper"), gettext("Votes")],
+  whiskers: ({ rows, name, x }) => [
+    [name ?? gettext("Model"), x ?? gettext("Rating"), gettext("Lower"), gettext("Upper"), gettext("Votes")],
     rows.map((row) => [plain(row.name), ...["rating", "lower", "upper", "votes"].map((key) => figure(row[key]))]),
   ],
   lines: (data) => {
@@ -54,6 +54,10 @@ const TABLES = {
         return [plain(group), plain(name), ...[value, lower, upper, n].map(figure)];
       }),
     ),
+  ],
+  radar: ({ axes, series }) => [
+    ["", ...series.map(({ name }) => name)],
+    axes.map((axis, at) => [plain(axis), ...series.map(({ raw }) => figure(raw[at]))]),
   ],
   heatmap: ({ names, values, votes }) => [
     [gettext("Model"), gettext("Against"), gettext("Won"), gettext("Votes")],

@@ -1,12 +1,10 @@
 // Helps for the eye: what differs between two answers, long answers cut or scrolled together, nothing but the task,
 // larger text. Kept in this browser.
+import { differences } from "./difference.js";
 import { layOut } from "./rate_long.js";
-import { wordsOf } from "./rate_text.js";
 
 const STORAGE = "feedbackhub-reading";
 const SIZES = ["", "l", "xl"];
-const WORD = /[\p{L}\p{N}\p{M}_'’]+|[^\s\p{L}\p{N}\p{M}_'’]/gu;
-const WORDS_AT_MOST = 4000; // of both answers together; more than a person compares word by word
 const root = document.documentElement;
 const buttons = Object.fromEntries(
   [...document.querySelectorAll("[data-reading]")].map((button) => [button.dataset.reading, button]),
@@ -94,19 +92,8 @@ function markDifferences() {
   CSS.highlights.delete("difference");
   const [a, b] = answers();
   if (!settings.difference || !b) return;
-  const [left, right] = [wordsOf(a, WORD), wordsOf(b, WORD)];
-  if (left.length + right.length > WORDS_AT_MOST) return;
-  const texts = (words) => words.map(({ text }) => text);
-  const only = { removed: left, added: right };
-  const at = { removed: 0, added: 0 };
-  const ranges = [];
-  for (const part of window.Diff.diffArrays(texts(left), texts(right))) {
-    for (const side of ["removed", "added"]) {
-      if (part[side === "removed" ? "added" : "removed"]) continue;
-      const words = only[side].slice(at[side], (at[side] += part.value.length));
-      if (part[side]) ranges.push(...words.map(({ range }) => range));
-    }
-  }
+  const ranges = differences(a, b);
+  if (!ranges) return;
   CSS.highlights.set("difference", new Highlight(...ranges));
 }
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import beta
 
-from feedbackhub.stats.anytime import anytime_test, log_capital, log_e_value, votes_needed
+from feedbackhub.stats.anytime import anytime_test, log_capital, log_e_value
 
 
 def test_no_votes_say_nothing():
@@ -69,27 +69,6 @@ def test_sides_mirror():
     one, other = anytime_test(40, 12, 7), anytime_test(12, 40, 7)
     assert (one.lower, one.upper) == pytest.approx((1 - other.upper, 1 - other.lower), abs=1e-7)
     assert one.e_value == pytest.approx(other.e_value)
-
-
-def test_votes_needed_reach_the_decision():
-    needed = votes_needed(60, 40, 0)
-    scale = 1 + needed / 100
-    assert log_e_value(60 * scale, 40 * scale) >= np.log(20)
-    assert log_e_value(60 * (scale - 0.02), 40 * (scale - 0.02)) < np.log(20)
-    assert votes_needed(90, 10, 0) == 0
-
-
-def test_votes_needed_for_no_difference():
-    needed = votes_needed(30, 30, 10)
-    share = np.array([30, 30, 10]) / 70
-    test = anytime_test(*(share * (70 + needed)))
-    assert 0.45 <= test.lower < test.upper <= 0.55
-    assert votes_needed(*(share * 20_000)) == 0
-
-
-def test_votes_needed_is_none_where_it_cannot_be_said():
-    assert votes_needed(0, 0, 0) is None
-    assert votes_needed(100, 100, 0, equivalence=0.0001) is None  # more than a million
 
 
 def test_negative_counts_are_refused():
