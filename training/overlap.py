@@ -18,15 +18,15 @@ ROUGE = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 PARTS = {"": "fmeasure", "_precision": "precision", "_recall": "recall"}
 
 
-def rouge(texts: Sequence[str], references: Sequence[list[str]]) -> dict[str, Measured]:
-    """ROUGE (Lin 2004) × 100 by rouge_score 0.1.2 with its stemmer: for each kind F1, `_precision` and `_recall`.
+def rouge(texts: Sequence[str], references: Sequence[list[str]], *, stem: bool = True) -> dict[str, Measured]:
+    """ROUGE (Lin 2004) × 100 by rouge_score 0.1.2, by default with its stemmer: for each kind F1, `_precision` and `_recall`.
 
     Precision and recall are those of the reference that gives the best F1. rougeLsum takes lines for sentences; where
     neither text has two lines it is rougeL.
     """
     from rouge_score.rouge_scorer import RougeScorer
 
-    scorers = {several: RougeScorer(list(ROUGE if several else ROUGE[:3]), use_stemmer=True) for several in (0, 1)}
+    scorers = {several: RougeScorer(list(ROUGE if several else ROUGE[:3]), use_stemmer=stem) for several in (0, 1)}
     best: dict[str, list] = {kind: [] for kind in ROUGE}
     for text, of_row in zip(texts, references):
         found = [scorers["\n" in text + reference].score(reference, text) for reference in of_row]

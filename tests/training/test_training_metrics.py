@@ -132,6 +132,12 @@ def test_scores_of_real_summaries_are_the_reference_values(run_dir):
     for name in ("rouge1", "rouge2", "rougeL"):
         assert best[name]["value"] == pytest.approx(expected[f"{name}_f_best_of_3_stem1"], abs=1e-4)
         assert first[name]["value"] == pytest.approx(expected[f"{name}_f_first_reference_stem1"], abs=1e-4)
+    texts, references = [row["text"] for row in rows], [row["references"] for row in rows]
+    for suffix, of_row in (("best_of_3", references), ("first_reference", [of[:1] for of in references])):
+        unstemmed = overlap.rouge(texts, of_row, stem=False)
+        for name in ("rouge1", "rouge2", "rougeL"):
+            value = unstemmed[name].scores.mean()
+            assert value == pytest.approx(expected[f"{name}_f_{suffix}_stem0"], abs=1e-4)
     assert best["bleu"]["value"] == pytest.approx(expected["sacrebleu_corpus_3refs"], abs=1e-4)
     assert first["bleu"]["value"] == pytest.approx(expected["sacrebleu_corpus_first_reference"], abs=1e-4)
     assert first["chrf"]["value"] == pytest.approx(expected["chrf_first_reference"], abs=1e-4)
