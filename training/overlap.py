@@ -19,7 +19,7 @@ PARTS = {"": "fmeasure", "_precision": "precision", "_recall": "recall"}
 
 
 def rouge(texts: Sequence[str], references: Sequence[list[str]], *, stem: bool = True) -> dict[str, Measured]:
-    """ROUGE (Lin 2004) × 100 by rouge_score 0.1.2, by default with its stemmer: for each kind F1, `_precision` and `_recall`.
+    """ROUGE (Lin 2004) × 100 by rouge_score 0.1.2: of each kind F1, `_precision` and `_recall`.
 
     Precision and recall are those of the reference that gives the best F1. rougeLsum takes lines for sentences; where
     neither text has two lines it is rougeL.
