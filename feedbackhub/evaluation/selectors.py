@@ -146,7 +146,7 @@ def comparison_table(evaluation: Evaluation) -> ComparisonTable:
     """The evaluation's results side by side, each model beside its baseline."""
     parts = list(evaluation.parts.select_related("model", "run").order_by("pk"))
     models = [part.model for part in parts]
-    paired = {part.model_id: (part.run.result or {}).get("differences") or {} for part in parts}
+    paired = {part.model_id: part.differences or (part.run.result or {}).get("differences") or {} for part in parts}
     results = {(result.metric, result.model_id): result for result in evaluation.results.all()}
     rows = []
     for name in sorted({name for name, _model in results}, key=_rank):
