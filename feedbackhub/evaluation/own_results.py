@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 
 from feedbackhub.runs.directory import rows_read
-from feedbackhub.stats.intervals import bootstrap_mean, paired_comparison
+from feedbackhub.stats.intervals import bootstrap_mean, paired_comparison, wilson_interval
 
 from .models import EvaluationRun, ItemResult, Result, SuiteItem, SuiteVersion
 from .own_suites import rules_of
@@ -43,7 +43,13 @@ def _fields(measured: dict) -> dict:
 
 
 def _share(values: list[float]) -> dict:
-    """A mean of 0…1 as {value, lower, upper, n} in percent, with its bootstrap interval over items."""
+    """A mean of 0…1 as {value, lower, upper, n} in percent, with its bootstrap interval over items.
+
+    Where all pass, or all fail, resampling finds no doubt at all, however few they are: there it is Wilson's.
+    """
+    if set(values) in ({0.0}, {1.0}):
+        lower, upper = wilson_interval(sum(values), len(values))
+        return {"value": 100 * values[0], "lower": 100 * lower, "upper": 100 * upper, "n": len(values)}
     value, lower, upper = bootstrap_mean([100 * value for value in values], resamples=1000)
     return {"value": value, "lower": lower, "upper": upper, "n": len(values)}
 

@@ -88,6 +88,7 @@ def _bar(cell: Cell | None) -> dict | None:
 def evaluations_of(project: Project) -> QuerySet[Evaluation]:
     """The project's evaluations, latest first, with their models."""
     found = Evaluation.objects.filter(project=project).select_related("suite_version")
+    found = found.annotate(items=Count("suite_version__items", filter=Q(suite_version__items__example=False)))
     return found.prefetch_related("parts__model").order_by("-pk")
 
 

@@ -113,6 +113,9 @@ def test_items_pass_or_fail_and_shares_have_intervals(measured, parent, adapted)
     assert (found["tag:pets", parent.pk].value, found["tag:pets", parent.pk].n) == (50, 2)
     row = found["passed", parent.pk]
     assert 0 <= row.lower <= row.value <= row.upper <= 100
+    alone = found["rule:exactly", parent.pk]
+    assert (alone.value, alone.upper) == (100, 100)
+    assert alone.lower == pytest.approx(20.65, abs=0.01), "Wilson: one of one"
     failed = ItemResult.objects.get(part__model=parent, item__key="b").failed
     assert failed == {"length": "has 5 words, more than 4"}
     table = comparison_table(measured)
