@@ -23,13 +23,15 @@ def results_store(*, part: EvaluationRun, suite: SuiteVersion) -> None:
     found = list(read(part, suite, items))
     ItemResult.objects.filter(part=part).delete()
     ItemResult.objects.bulk_create(found, batch_size=CHUNK)
+    shares = {name: _share(list(values.values())) for name, values in by_metric(found).items()}
     if suite.kind == SuiteVersion.Kind.RULES:
-        metrics = {name: _share(list(values.values())) for name, values in by_metric(found).items()}
+        metrics = shares
     else:
-        metrics = (part.run.result or {}).get("metrics", {})
-        metrics |= {
-            name: _share(list(values.values())) for name, values in by_metric(found).items() if name.startswith(TAG)
-        }
+        metrics = dict((part.run.result or {}).get("metrics", {}))
+        for name, share in shares.items():
+            all_alike = name in metrics and metrics[name]["lower"] == metrics[name]["upper"]
+            if name.startswith(TAG) or all_alike:
+                metrics[name] = share
     Result.objects.filter(evaluation=part.evaluation_id, model=part.model_id).delete()
     Result.objects.bulk_create(
         Result(evaluation_id=part.evaluation_id, model_id=part.model_id, metric=name, **_fields(measured))
