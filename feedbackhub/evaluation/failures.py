@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from feedbackhub.core.errors import NotFound
 
 from .models import Evaluation, EvaluationRun, ItemResult
-from .own_results import RULE, TAG, by_metric
+from .own_results import RULE, TAG, scores_of
 from .services import baseline_of
 
 GENERATIONS = 20  # of ancestors that the history looks back on
@@ -66,7 +66,7 @@ def part_of(evaluation: Evaluation, model: object) -> EvaluationRun:
 
 
 def results_of(part: EvaluationRun) -> QuerySet[ItemResult]:
-    return part.items.select_related("item", "part__evaluation__suite_version").order_by("item__position")
+    return part.items.select_related("item").order_by("item__position")
 
 
 def previous_of(part: EvaluationRun) -> EvaluationRun | None:
@@ -84,11 +84,11 @@ def previous_of(part: EvaluationRun) -> EvaluationRun | None:
 
 def analysis(part: EvaluationRun) -> Analysis | None:
     """The failures of a model on a suite of the project's own; None while there is nothing to look at."""
-    now = by_metric(results_of(part))
+    now = scores_of(part)
     if not now:
         return None
     previous = previous_of(part)
-    before = by_metric(results_of(previous)) if previous else {}
+    before = scores_of(previous) if previous else {}
     passed = {"": now["passed"]} if "passed" in now else {}
     then = {"": before["passed"]} if "passed" in before else {}
     groups = [
@@ -141,9 +141,8 @@ def _history(part: EvaluationRun) -> list[Step]:
 
 def group_items(part: EvaluationRun, key: str) -> list[ItemResult]:
     """The failing items of a group (`rule:NAME`, `tag:NAME`, "" for all). Raises NotFound for a group that is none."""
-    results = list(results_of(part))
-    known = by_metric(results)
+    known = scores_of(part)
     name = key or "passed"
     if name not in known or not (key == "" or key.startswith((RULE, TAG))):
         raise NotFound(f'There is no group "{key}" in this evaluation.')
-    return [result for result in results if known[name].get(result.item_id, 1) < 1]
+    return list(results_of(part).filter(item__in=[item for item, value in known[name].items() if value < 1]))

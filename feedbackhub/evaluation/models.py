@@ -132,7 +132,9 @@ class ItemResult(models.Model):
     item = models.ForeignKey(SuiteItem, on_delete=models.PROTECT, related_name="results")
     passed = models.BooleanField()
     failed = models.JSONField(default=dict, help_text="{rule: why}, of those that it breaks.")
-    scores = models.JSONField(default=dict, help_text="{metric: value} of a task.")
+    scores = models.JSONField(
+        default=dict, help_text="{metric: 0…1}: passed, each rule and tag that it has, a task's own."
+    )
     answers = models.JSONField(default=list, help_text="[{text, variant, seed, failed: [rule]}]")
 
     class Meta:

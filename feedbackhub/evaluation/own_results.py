@@ -21,9 +21,14 @@ def results_store(*, part: EvaluationRun, suite: SuiteVersion) -> None:
     items = {item.pk: item for item in suite.items.filter(example=False)}
     read = _ruled if suite.kind == SuiteVersion.Kind.RULES else _scored
     found = list(read(part, suite, items))
+    for result in found:
+        result.scores |= _marks(suite, result)
     ItemResult.objects.filter(part=part).delete()
     ItemResult.objects.bulk_create(found, batch_size=CHUNK)
-    shares = {name: _share(list(values.values())) for name, values in by_metric(found).items()}
+    shares = {
+        name: _share(list(values.values()))
+        for name, values in by_metric((one.item_id, one.scores) for one in found).items()
+    }
     if suite.kind == SuiteVersion.Kind.RULES:
         metrics = shares
     else:
@@ -103,21 +108,28 @@ def _scored(part: EvaluationRun, suite: SuiteVersion, items: dict[int, SuiteItem
         )
 
 
-def by_metric(results: Iterable[ItemResult]) -> dict[str, dict[int, float]]:
-    """{metric: {item: 1 or 0}}: all rules, each rule of the items it holds for, each tag."""
+def _marks(suite: SuiteVersion, result: ItemResult) -> dict[str, float]:
+    """{metric: 1 or 0}: all rules together, each rule that holds for the item, each of its tags."""
+    rules = [rule for rule in rules_of(suite, result.item) if _applies(rule, result)]
+    return {
+        PASSED: float(result.passed),
+        **{RULE + rule["name"]: float(rule["name"] not in result.failed) for rule in rules},
+        **{TAG + tag: float(result.passed) for tag in result.item.tags},
+    }
+
+
+def by_metric(rows: Iterable[tuple[int, dict]]) -> dict[str, dict[int, float]]:
+    """{metric: {item: value}} of rows (item, scores), such as `scores_of` gives."""
     found: dict[str, dict[int, float]] = defaultdict(dict)
-    for result in results:
-        item, suite = result.item, result.part.evaluation.suite_version
-        found[PASSED][item.pk] = float(result.passed)
-        for rule in rules_of(suite, item):
-            if not _applies(rule, result):
-                continue
-            found[RULE + rule["name"]][item.pk] = float(rule["name"] not in result.failed)
-        for tag in item.tags:
-            found[TAG + tag][item.pk] = float(result.passed)
-        for name, value in result.scores.items():
-            found[name][item.pk] = value
+    for item, scores in rows:
+        for name, value in scores.items():
+            found[name][item] = value
     return dict(found)
+
+
+def scores_of(part: EvaluationRun) -> dict[str, dict[int, float]]:
+    """{metric: {item: value}} of what a model was measured to do."""
+    return by_metric(part.items.order_by("item__position").values_list("item", "scores"))
 
 
 def _applies(rule: dict, result: ItemResult) -> bool:
@@ -131,9 +143,7 @@ def _applies(rule: dict, result: ItemResult) -> bool:
 def differences_store(*, parts: list[EvaluationRun], baseline_of: Callable) -> None:
     """Each model's metrics less its baseline's, resampled item by item; once all parts of the evaluation have ended."""
     models = [part.model for part in parts]
-    values = {
-        part.model_id: by_metric(part.items.select_related("item", "part__evaluation__suite_version")) for part in parts
-    }
+    values = {part.model_id: scores_of(part) for part in parts}
     for part in parts:
         baseline = baseline_of(part.model, models)
         if baseline is None:

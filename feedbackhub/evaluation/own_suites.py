@@ -1,5 +1,7 @@
 """A suite of the project's own as a run: what run.json says, and the rows it is given."""
 
+from pathlib import Path
+
 from feedbackhub.catalog.content import prompt_digest
 from feedbackhub.catalog.generations import base_spec, chat
 from feedbackhub.catalog.models import ModelVersion, Output
@@ -70,7 +72,8 @@ def _task_run(suite: SuiteVersion, model: ModelVersion, items: list[SuiteItem]) 
 
 def _embedder(model: ModelVersion) -> dict:
     """Whose embeddings compare texts: the site's own base, the same for every model; without it the model's base."""
-    base = ModelVersion.objects.filter(project=None, kind=ModelVersion.Kind.LOCAL, adapter="").order_by("pk").first()
+    ours = ModelVersion.objects.filter(project=None, kind=ModelVersion.Kind.LOCAL, adapter="").order_by("pk")
+    base = next((one for one in ours if (Path(one.base) / "config.json").is_file()), None)
     if base is None and not model.generates:
         message = "No local model is there to compare texts by their embeddings."
         raise DomainError(message, fields={"models": message})

@@ -88,8 +88,11 @@ def item_written(item: SuiteItem) -> dict:
 
 def _written(suite: SuiteVersion) -> dict:
     lines = (json.dumps(item_written(item), ensure_ascii=False) for item in suite.items.all())
-    text = yaml.safe_dump(definition_of(suite), allow_unicode=True, sort_keys=False, width=100)
-    return {"name": suite.name, "definition": text, "items": "\n".join(lines)}
+    return {"name": suite.name, "definition": _definition_text(suite), "items": "\n".join(lines)}
+
+
+def _definition_text(suite: SuiteVersion) -> str:
+    return yaml.safe_dump(definition_of(suite), allow_unicode=True, sort_keys=False, width=100)
 
 
 @login_required
@@ -106,7 +109,7 @@ def suite(request: HttpRequest, pk: int) -> HttpResponse:
     page = Paginator(found.items.all(), 20).get_page(request.GET.get("page"))
     context = {
         "suite": found,
-        "definition": _written(found)["definition"],
+        "definition": _definition_text(found),
         "page": page,
         "shown": [(item, _shown(item)) for item in page],
         "versions": SuiteVersion.objects.filter(project=request.project, name=found.name).order_by("-number"),

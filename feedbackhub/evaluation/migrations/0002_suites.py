@@ -93,7 +93,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('passed', models.BooleanField()),
                 ('failed', models.JSONField(default=dict, help_text='{rule: why}, of those that it breaks.')),
-                ('scores', models.JSONField(default=dict, help_text='{metric: value} of a task.')),
+                ('scores', models.JSONField(default=dict, help_text="{metric: 0…1}: passed, each rule and tag that it has, a task's own.")),
                 ('answers', models.JSONField(default=list, help_text='[{text, variant, seed, failed: [rule]}]')),
                 ('part', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='items', to='evaluation.evaluationrun')),
                 ('item', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='results', to='evaluation.suiteitem')),
