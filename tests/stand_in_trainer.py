@@ -126,7 +126,35 @@ def generate() -> None:
     finish("completed", 0, metrics={})
 
 
+def answer() -> None:
+    """The suite answers: each prompt said back, by a tuned model (one with an adapter) with cat for dog."""
+    tuned = "adapter" in spec.get("base", {})
+    with (directory / "answers.jsonl").open("w") as file:
+        for row in rows(spec["data"].get("items") or spec["data"]["answers"]):
+            for index in range(settings["samples"]):
+                text = row.get("text") or row["messages"][-1]["content"]
+                found = {"id": row["id"], "index": index, "seed": index, "reused": tuned}
+                found["text"] = text.replace("dog", "cat") if tuned else text + " again" * index
+                found["similarity"] = 0.9 if tuned else 0.1
+                file.write(json.dumps(found) + "\n")
+    finish("completed", 0, metrics={}, reuse={"asked": 3, "reused": 2})
+
+
+def choose() -> None:
+    """The suite task: a tuned model is right."""
+    tuned = "adapter" in spec["base"]
+    given = rows(spec["data"]["rows"])
+    with (directory / "scores.jsonl").open("w") as file:
+        for row in given:
+            right = float(tuned or row["easy"])
+            told = {"prompt": f"Q: {row['question']}", "text": "yes", "right": "no"}
+            file.write(json.dumps({"id": row["id"], "acc": right, "acc_norm": right, **told}) + "\n")
+    finish("completed", 0, metrics={"acc": {"value": 50.0, "lower": 0.0, "upper": 100.0, "n": len(given)}})
+
+
 def evaluate() -> None:
+    if settings["suite"] in ("answers", "task"):
+        {"answers": answer, "task": choose}[settings["suite"]]()
     name = spec["data"].get("predictions") or spec["data"].get("references")
     given = rows(name) if name else []
     texts = [row.get("text") or row["references"][0] for row in given] or ["a fixed text"]

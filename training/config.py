@@ -446,8 +446,11 @@ class EvaluateSettings(Settings):
 
     suite: str = setting(
         "text-overlap",
-        "text-overlap compares given answers with references; the others ask the model.",
-        choices=["text-overlap", "perplexity", "preference-accuracy", "forgetting"],
+        "text-overlap and answer-match compare given answers with references; the others ask a model.",
+        choices=[
+            *("text-overlap", "answer-match", "perplexity", "preference-accuracy", "forgetting"),
+            *("task", "reward", "answers"),
+        ],
     )
     # What papers on summaries with several references report.
     references: str = setting(
@@ -455,6 +458,15 @@ class EvaluateSettings(Settings):
     )
     # Efron & Tibshirani 1993: a thousand for percentile intervals.
     resamples: int = setting(1000, "Bootstrap resamples for the 95 % intervals.", minimum=100, maximum=100_000)
+    # task: few-shot examples, in lm-evaluation-harness's order "first_n".
+    num_fewshot: int | None = setting(None, "task: examples before each question; empty: as the task says.", minimum=0)
+    # answers: how the model writes; each of several answers has a random stream of its own.
+    samples: int = setting(1, "answers: how many answers to each question, each with a seed.", minimum=1, maximum=20)
+    max_new_tokens: int = setting(256, "answers, task: tokens of an answer at most.", minimum=1, maximum=32768)
+    temperature: float = setting(0.0, "answers: 0 is greedy.", minimum=0, maximum=5)
+    top_p: float = setting(1.0, "answers: sample from the likeliest tokens of this share.", minimum=1e-6, maximum=1)
+    repetition_penalty: float = setting(1.0, "answers: above 1 makes used tokens rarer.", minimum=0.1, maximum=10)
+    system: str | None = setting(None, "answers: system prompt for every row without its own.")
     batch_size: int = setting(8, "Rows that go through the model at once.", minimum=1, maximum=1024)
     max_length: int = setting(2048, "Tokens of a row at most; a longer prompt loses its beginning.", minimum=16)
     seed: int = setting(0, "Of the resampling.", minimum=0, maximum=2**31 - 1)

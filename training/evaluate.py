@@ -1,55 +1,38 @@
 """The recipe evaluate: measure answers or a model; every number with a bootstrap interval, each row in scores.jsonl."""
 
 import math
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from . import data, metrics
 from .config import EvaluateSettings
-from .directory import RunDirectory, to_json, write_whole
+from .directory import RunDirectory, to_json
+from .measuring import Asked, each_batch, losses, report
 from .metrics import Measured
+from .overlap import ANSWER_MATCH, TEXT_OVERLAP, Overlap
 
-SCORES = "scores.jsonl"
 GENERAL_TEXT = Path(__file__).parent / "general_text.txt"
 
 
 def evaluate(run: RunDirectory, spec: dict, settings: EvaluateSettings) -> dict:
     """Run the recipe; returns what result.json is to say, `metrics` as {name: {value, lower, upper, n}}."""
-    suites = {
-        "text-overlap": text_overlap,
-        "perplexity": perplexity,
-        "preference-accuracy": preference_accuracy,
-        "forgetting": forgetting,
-    }
-    return suites[settings.suite](run, spec, settings)
-
-
-def _report(
-    run: RunDirectory, settings: EvaluateSettings, measured: dict[str, Measured], ids: list, notes: list[str] = ()
-) -> dict:
-    """Intervals of the metrics, and scores.jsonl with each row's values."""
-    run.status("evaluating", message="bootstrap intervals")
-    counts = metrics.resamples(len(ids), settings.resamples, settings.seed)
-    found = {}
-    for name, of_metric in measured.items():
-        run.check_stop()
-        found[name] = metrics.interval(of_metric, counts)
-    rows = (
-        {"id": id, **{name: float(of_metric.scores[row]) for name, of_metric in measured.items()}}
-        for row, id in enumerate(ids)
-    )
-    write_whole(run.path / SCORES, "".join(to_json(row) + "\n" for row in rows))
-    for name, values in found.items():
-        run.log("{0:28} {value:10.4f}  [{lower:.4f}, {upper:.4f}]  n {n}".format(name, **values))
-    return {"metrics": found, "steps": len(ids), "rows": len(ids), "notes": list(notes)}
+    if settings.suite == "answers":
+        from .answers import answers as suite
+    elif settings.suite == "task":
+        from .harness import task as suite
+    elif settings.suite == "reward":
+        from .rewarding import reward as suite
+    else:
+        suite = SUITES[settings.suite]
+    return suite(run, spec, settings)
 
 
 # --- Texts against references ----------------------------------------------------------------------------------------
 
 
 def text_overlap(run: RunDirectory, spec: dict, settings: EvaluateSettings) -> dict:
-    """ROUGE, BLEU and chrF of data.predictions, rows `{id, text, references}`; no model is needed.
+    """ROUGE, BLEU and chrF, or exact match and F1 of words; no model is needed.
 
+    data.predictions: rows `{id, text, references}`.
     data.baseline: rows `{id, text}` of another model; then `differences` tells ours minus theirs on the rows of both.
     """
     name = data.data_file(spec, "predictions")
@@ -61,10 +44,11 @@ def text_overlap(run: RunDirectory, spec: dict, settings: EvaluateSettings) -> d
     data.need_rows(rows, name, "none has a reference to compare with. Import prompts with references.")
     if settings.references == "first":
         rows = [{**row, "references": row["references"][:1]} for row in rows]
-    measured = _overlap(run, rows, 0.05, 0.5)
-    result = _report(run, settings, measured, [row["id"] for row in rows], notes)
+    kinds = ANSWER_MATCH if settings.suite == "answer-match" else TEXT_OVERLAP
+    measured = _overlap(run, kinds, rows, 0.05, 0.5)
+    result = report(run, settings, measured, [row["id"] for row in rows], notes)
     if spec["data"].get("baseline"):
-        result |= _compared(run, spec, settings, rows, measured, result["notes"])
+        result |= _compared(run, spec, settings, kinds, rows, measured, result["notes"])
     return result
 
 
@@ -85,20 +69,28 @@ def _predictions(run: RunDirectory, name: str) -> tuple[list[dict], int]:
     return rows, without
 
 
-def _overlap(run: RunDirectory, rows: list[dict], start: float, end: float) -> dict[str, Measured]:
+def _overlap(
+    run: RunDirectory, kinds: dict[str, Overlap], rows: list[dict], start: float, end: float
+) -> dict[str, Measured]:
     """All text metrics of the rows, telling progress from start to end."""
     texts, references = [row["text"] for row in rows], [row["references"] for row in rows]
     measured = {}
-    for number, (name, metric) in enumerate(metrics.TEXT_OVERLAP.items()):
+    for number, (name, metric) in enumerate(kinds.items()):
         run.check_stop()
-        share = number / len(metrics.TEXT_OVERLAP)
+        share = number / len(kinds)
         run.status("evaluating", progress=start + (end - start) * share, message=f"{name} of {len(rows)} rows")
-        measured[name] = metric(texts, references)
+        measured |= metric(texts, references)
     return measured
 
 
 def _compared(
-    run: RunDirectory, spec: dict, settings: EvaluateSettings, rows: list[dict], ours: dict[str, Measured], notes: list
+    run: RunDirectory,
+    spec: dict,
+    settings: EvaluateSettings,
+    kinds: dict[str, Overlap],
+    rows: list[dict],
+    ours: dict[str, Measured],
+    notes: list,
 ) -> dict:
     """`differences`: {metric: {value, lower, upper, n, p_value}} of ours minus the baseline's."""
     name = data.data_file(spec, "baseline")
@@ -108,7 +100,7 @@ def _compared(
         notes.append(f"{name} shares no id with the predictions: nothing was compared.")
         run.warn(notes[-1])
         return {"differences": {}, "notes": notes}
-    theirs = _overlap(run, [{**rows[i], "text": texts[to_json(rows[i]["id"])]} for i in shared], 0.55, 0.95)
+    theirs = _overlap(run, kinds, [{**rows[i], "text": texts[to_json(rows[i]["id"])]} for i in shared], 0.55, 0.95)
     counts = metrics.resamples(len(shared), settings.resamples, settings.seed)
     differences = {}
     for metric, measured in ours.items():
@@ -120,46 +112,6 @@ def _compared(
 # --- What a model finds likely ---------------------------------------------------------------------------------------
 
 
-def _each_answer(
-    run: RunDirectory, settings: EvaluateSettings, model, rows: list, batch_of: Callable
-) -> Iterator[tuple[list[int], object]]:
-    """(numbers of the rows, their batch) in batches of like length, telling progress and looking for a stop."""
-    order = sorted(range(len(rows)), key=lambda row: -rows[row].length)
-    for start in range(0, len(order), settings.batch_size):
-        run.check_stop()
-        progress = 0.05 + 0.9 * start / len(order)
-        run.status("evaluating", step=start, max_steps=len(order), progress=progress)
-        numbers = order[start : start + settings.batch_size]
-        yield numbers, batch_of([rows[row] for row in numbers], 0, model.device)
-
-
-def _losses(run: RunDirectory, settings: EvaluateSettings, model, rows: list) -> tuple[list[float], list[int]]:
-    """(negative log-likelihood, tokens) of each example's answer."""
-    import torch
-
-    from .scoring import answer_logprobs, example_batch
-
-    losses, tokens = [0.0] * len(rows), [0] * len(rows)
-    for numbers, batch in _each_answer(run, settings, model, rows, example_batch):
-        with torch.inference_mode():
-            sums, lengths = answer_logprobs(model, batch)
-        for row, loss, length in zip(numbers, (-sums).tolist(), lengths.tolist()):
-            losses[row], tokens[row] = loss, int(length)
-    return losses, tokens
-
-
-def _model(run: RunDirectory, spec: dict, settings: EvaluateSettings):
-    """(base, model with its adapter beside it, tokenizer)."""
-    from .models import base_of, load_policy, load_tokenizer
-
-    base = base_of(spec)
-    tokenizer = load_tokenizer(base.path)
-    run.check_stop()
-    model = load_policy(base, settings.precision)
-    run.check_stop()
-    return base, model, tokenizer
-
-
 def perplexity(run: RunDirectory, spec: dict, settings: EvaluateSettings) -> dict:
     """How unlikely the model finds given texts: exp of the mean negative log-likelihood a token.
 
@@ -168,7 +120,8 @@ def perplexity(run: RunDirectory, spec: dict, settings: EvaluateSettings) -> dic
     """
     key = "texts" if "texts" in spec.get("data", {}) else "references"
     name = data.data_file(spec, key)
-    base, model, tokenizer = _model(run, spec, settings)
+    asked = Asked(run, spec, settings)
+    base, tokenizer = asked.base, asked.tokenizer
     tokens = data.ChatTokens(tokenizer, base.path) if key == "references" else None
     fitting, count, rows = data.Fitting(settings.max_length), 0, []
     for place, row in data.read_rows(run.path, name):
@@ -189,9 +142,9 @@ def perplexity(run: RunDirectory, spec: dict, settings: EvaluateSettings) -> dic
     if words := fitting.words(name, count):
         run.warn(words)
     data.need_rows(rows, name, "there is no text to measure.")
-    losses, lengths = _losses(run, settings, model, rows)
-    measured = {"perplexity": metrics.perplexity_of(losses, lengths)}
-    return {**_report(run, settings, measured, [row.id for row in rows]), "base_path": base.path}
+    found, lengths = losses(asked, rows)
+    measured = {"perplexity": metrics.perplexity_of(found, lengths)}
+    return {**report(run, settings, measured, [row.id for row in rows]), "base_path": base.path, **asked.reuse.told()}
 
 
 def _assistant(text: str) -> dict:
@@ -210,21 +163,21 @@ def forgetting(run: RunDirectory, spec: dict, settings: EvaluateSettings) -> dic
 
     A tuned model that forgot general language has a ratio well above 1.
     """
-    base, model, tokenizer = _model(run, spec, settings)
+    asked = Asked(run, spec, settings)
     paragraphs = [text.strip() for text in GENERAL_TEXT.read_text(encoding="utf-8").split("\n\n") if text.strip()]
     rows = [
         example
         for number, text in enumerate(paragraphs)
-        for example in _text_examples(tokenizer, text, settings.max_length, number)
+        for example in _text_examples(asked.tokenizer, text, settings.max_length, number)
     ]
-    losses, lengths = _losses(run, settings, model, rows)
-    measured = {"perplexity": metrics.perplexity_of(losses, lengths)}
-    if base.adapter:
-        with model.disable_adapter():
-            before, _ = _losses(run, settings, model, rows)
+    after, lengths = losses(asked, rows)
+    measured = {"perplexity": metrics.perplexity_of(after, lengths)}
+    if asked.base.adapter:
+        before, _ = losses(asked, rows, adapter=False)
         measured["base_perplexity"] = metrics.perplexity_of(before, lengths)
-        measured["perplexity_ratio"] = metrics.perplexity_of([a - b for a, b in zip(losses, before)], lengths)
-    return {**_report(run, settings, measured, [row.id for row in rows]), "base_path": base.path}
+        measured["perplexity_ratio"] = metrics.perplexity_of([a - b for a, b in zip(after, before)], lengths)
+    result = report(run, settings, measured, [row.id for row in rows])
+    return {**result, "base_path": asked.base.path, **asked.reuse.told()}
 
 
 def preference_accuracy(run: RunDirectory, spec: dict, settings: EvaluateSettings) -> dict:
@@ -236,7 +189,8 @@ def preference_accuracy(run: RunDirectory, spec: dict, settings: EvaluateSetting
     longer_accuracy: what "the longer text wins" would get, without any model.
     """
     name = data.data_file(spec, "pairs")
-    base, model, tokenizer = _model(run, spec, settings)
+    asked = Asked(run, spec, settings)
+    base, model, tokenizer = asked.base, asked.model, asked.tokenizer
     fitting = data.Fitting(settings.max_length)
     read = list(data.read_rows(run.path, name))
     pairs = data.pairs(data.ChatTokens(tokenizer, base.path), read, fitting)
@@ -251,7 +205,7 @@ def preference_accuracy(run: RunDirectory, spec: dict, settings: EvaluateSetting
         measured["implicit_reward_margin"] = metrics.mean_of(margins)
         measured["base_logprob_accuracy"] = metrics.mean_of([_win(a - b) for a, b in reference])
     measured["longer_accuracy"] = metrics.mean_of([_win(a - b) for a, b in (pair.characters for pair in pairs)])
-    return {**_report(run, settings, measured, [pair.id for pair in pairs]), "base_path": base.path}
+    return {**report(run, settings, measured, [pair.id for pair in pairs]), "base_path": base.path}
 
 
 def _win(difference: float) -> float:
@@ -265,7 +219,7 @@ def _pair_logprobs(run: RunDirectory, settings: EvaluateSettings, model, pairs: 
     from .scoring import answer_logprobs, pair_batch
 
     policy, reference = [(0.0, 0.0)] * len(pairs), [(0.0, 0.0)] * len(pairs) if with_reference else []
-    for numbers, batch in _each_answer(run, settings, model, pairs, pair_batch):
+    for numbers, batch in each_batch(run, settings, model.device, pairs, pair_batch):
         with torch.inference_mode():
             _place(policy, numbers, answer_logprobs(model, batch)[0])
             if with_reference:
@@ -277,3 +231,12 @@ def _pair_logprobs(run: RunDirectory, settings: EvaluateSettings, model, pairs: 
 def _place(into: list, numbers: list[int], logprobs) -> None:
     for row, values in zip(numbers, logprobs.view(-1, 2).tolist()):
         into[row] = tuple(values)
+
+
+SUITES = {
+    "text-overlap": text_overlap,
+    "answer-match": text_overlap,
+    "perplexity": perplexity,
+    "preference-accuracy": preference_accuracy,
+    "forgetting": forgetting,
+}

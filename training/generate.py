@@ -37,7 +37,7 @@ def generate(run: RunDirectory, spec: dict, settings: GenerateSettings) -> dict:
     base = base_of(spec)
     tokenizer = load_tokenizer(base.path)
     run.check_stop()
-    wanted = prompts_wanted(run, spec, settings, data.ChatTokens(tokenizer, base.path), _context(base.path))
+    wanted = prompts_wanted(run, spec, settings, data.ChatTokens(tokenizer, base.path), context_of(base.path))
     done = outputs_done(run.path / OUTPUTS)
     todo = [answer for answer in wanted if answer.key not in done]
     run.status(message=f"{len(wanted)} answers wanted, {len(wanted) - len(todo)} there already")
@@ -55,7 +55,7 @@ def generate(run: RunDirectory, spec: dict, settings: GenerateSettings) -> dict:
     }
 
 
-def _context(path: str) -> int | None:
+def context_of(path: str) -> int | None:
     """The most tokens that the model can see at once, if its configuration says."""
     from transformers import AutoConfig
 

@@ -6,6 +6,7 @@ from rest_framework.response import Response
 from feedbackhub.catalog.services import model_by_name
 from feedbackhub.core.errors import DomainError, NotFound
 from feedbackhub.evaluation.models import Evaluation
+from feedbackhub.evaluation.selectors import result_rows
 from feedbackhub.evaluation.services import evaluation_create
 from feedbackhub.leaderboard import selectors
 from feedbackhub.projects.access import ADMINISTER, READ_REPORTS, require
@@ -16,26 +17,22 @@ from .base import Endpoint, Strict, page
 class EvaluationBody(Strict):
     models = serializers.ListField(child=serializers.CharField(), min_length=1)
     suite = serializers.CharField()
+    reward_model = serializers.CharField(required=False)
 
 
 def evaluation_shown(evaluation: Evaluation) -> dict:
-    results = evaluation.results.select_related("model").order_by("metric", "model__name")
+    version = evaluation.suite_version
     return {
         "id": evaluation.pk,
         "status": evaluation.status,
         "error": evaluation.error or None,
         "suite": evaluation.suite,
-        "results": [
-            {
-                "model": result.model.name,
-                "metric": result.metric,
-                "value": result.value,
-                "lower": result.lower,
-                "upper": result.upper,
-                "n": result.n,
-            }
-            for result in results
-        ],
+        "version": version.number if version else None,
+        "reuse": {
+            part.model.name: (part.run.result or {}).get("reuse")
+            for part in evaluation.parts.select_related("model", "run").order_by("pk")
+        },
+        "results": result_rows(evaluation),
     }
 
 
@@ -43,21 +40,25 @@ class Evaluations(Endpoint):
     @extend_schema(summary="The project's evaluations", responses=dict)
     def get(self, request: Request, slug: str) -> Response:
         project = self.project(request, slug, READ_REPORTS)
-        return page(request, Evaluation.objects.filter(project=project), evaluation_shown)
+        found = Evaluation.objects.filter(project=project).select_related("suite_version")
+        return page(request, found, evaluation_shown)
 
     @extend_schema(summary="Measure models on a suite", request=EvaluationBody, responses={202: dict})
     def post(self, request: Request, slug: str) -> Response:
         project = self.project(request, slug, ADMINISTER)
         body = self.read(request, EvaluationBody)
         models = [model_by_name(project=project, name=name) for name in body["models"]]
-        evaluation = evaluation_create(project=project, models=models, suite=body["suite"], by=request.user)
+        judge = model_by_name(project=project, name=body["reward_model"]) if "reward_model" in body else None
+        evaluation = evaluation_create(
+            project=project, models=models, suite=body["suite"], reward_model=judge, by=request.user
+        )
         return Response({"id": evaluation.pk}, status=202)
 
 
 class EvaluationDetail(Endpoint):
     @extend_schema(summary="An evaluation's results", responses=dict)
     def get(self, request: Request, pk: int) -> Response:
-        evaluation = Evaluation.objects.select_related("project").filter(pk=pk).first()
+        evaluation = Evaluation.objects.select_related("project", "suite_version").filter(pk=pk).first()
         if evaluation is None:
             raise NotFound(f"There is no evaluation {pk} that you may see.")
         require(request.user, evaluation.project, READ_REPORTS)

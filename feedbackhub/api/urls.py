@@ -2,7 +2,20 @@ from csp.decorators import csp_update
 from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
-from . import autopilot, catalog, checks, leaderboard, media, projects, quality, rating, reports, reward, rounds
+from . import (
+    autopilot,
+    catalog,
+    checks,
+    leaderboard,
+    media,
+    projects,
+    quality,
+    rating,
+    reports,
+    reward,
+    rounds,
+    suites,
+)
 
 project = [
     path("", projects.ProjectDetail.as_view()),
@@ -35,6 +48,8 @@ project = [
     path("leaderboard/history/", leaderboard.LeaderboardHistory.as_view()),
     path("leaderboard/anomalies/", leaderboard.LeaderboardAnomalies.as_view()),
     path("tallies/", leaderboard.Tallies.as_view()),
+    path("suites/", suites.Suites.as_view()),
+    path("data-requests/", suites.DataRequests.as_view()),
     path("ab/", reports.AB.as_view()),
 ]
 
@@ -63,6 +78,11 @@ v1 = [
     path("rounds/<int:pk>/resume/", rounds.RoundAction.as_view(action="resume")),
     path("rounds/<int:pk>/events/", rounds.RoundEvents.as_view()),
     path("evaluations/<int:pk>/", reports.EvaluationDetail.as_view()),
+    path("evaluations/<int:pk>/items/", suites.EvaluationItems.as_view()),
+    path("evaluations/<int:pk>/failures/", suites.EvaluationFailures.as_view()),
+    path("evaluations/<int:pk>/queue/", suites.EvaluationQueue.as_view()),
+    path("evaluations/<int:pk>/data-requests/", suites.EvaluationRequests.as_view()),
+    path("suites/<int:pk>/", suites.SuiteDetail.as_view()),
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
 ]
 

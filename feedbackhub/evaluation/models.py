@@ -1,4 +1,4 @@
-from django.conf import settings
+from django.conf import settings as site
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -8,9 +8,59 @@ from feedbackhub.runs.models import Run
 
 
 class Suite(models.TextChoices):
+    """The suites that every project has; a project's own are `SuiteVersion`s."""
+
     TEXT_OVERLAP = "text-overlap", _("ROUGE, BLEU and chrF against references")
     PERPLEXITY = "perplexity", _("Perplexity of the references")
     FORGETTING = "forgetting", _("Perplexity on a fixed general text")
+    ANSWER_MATCH = "answer-match", _("Exact match and F1 of words with references")
+    REWARD = "reward", _("A reward model’s score of the answers")
+
+
+class SuiteVersion(models.Model):
+    """A suite of a project's own, in one version; immutable once a model was measured on it."""
+
+    class Kind(models.TextChoices):
+        RULES = "rules", _("Rules")
+        TASK = "task", _("Task (lm-evaluation-harness)")
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="suites")
+    name = models.CharField(max_length=80)
+    number = models.PositiveIntegerField(help_text="Of the version, from 1 on.")
+    kind = models.CharField(max_length=5, choices=Kind.choices)
+    description = models.TextField(blank=True)
+    rules = models.JSONField(default=list, help_text="What every answer must be (rules.py).")
+    task = models.JSONField(default=dict, help_text="The fields of a task, as in its YAML.")
+    settings = models.JSONField(default=dict, help_text="seeds, temperature, max_new_tokens, num_fewshot, system.")
+    content_hash = models.CharField(max_length=64)
+    created_by = models.ForeignKey(site.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["project", "name", "number"], name="suite_versions_are_numbered")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} v{self.number}"
+
+
+class SuiteItem(models.Model):
+    """A question of a suite: a prompt that rules apply to, or a row of a task."""
+
+    suite = models.ForeignKey(SuiteVersion, on_delete=models.CASCADE, related_name="items")
+    position = models.PositiveIntegerField()
+    key = models.CharField(max_length=100, help_text="What names it in every version of the suite.")
+    data = models.JSONField(help_text="{messages, references, paraphrases, rules}, or the row of a task.")
+    tags = models.JSONField(default=list)
+    example = models.BooleanField(default=False, help_text="An example (few-shot) of a task, not a question.")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["suite", "key"], name="one_item_a_key")]
+        ordering = ["suite", "position"]
+
+    def __str__(self) -> str:
+        return f"{self.key} of {self.suite}"
 
 
 class Evaluation(models.Model):
@@ -23,22 +73,32 @@ class Evaluation(models.Model):
         FAILED = "failed", _("Failed")
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="evaluations")
-    suite = models.CharField(max_length=20, choices=Suite.choices)
+    suite = models.CharField(max_length=120, help_text="One of every project's (Suite), or the name of one of its own.")
+    suite_version = models.ForeignKey(SuiteVersion, on_delete=models.PROTECT, null=True, related_name="evaluations")
+    reward_model = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, null=True, related_name="+")
     prompts = models.JSONField(default=list, help_text="Ids of the prompts it is measured on, fixed when asked for.")
     status = models.CharField(max_length=8, choices=Status.choices, default=Status.PENDING)
     error = models.TextField(blank=True)
-    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    created_by = models.ForeignKey(site.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     finished_at = models.DateTimeField(null=True)
 
     def __str__(self) -> str:
         return f"evaluation {self.pk} ({self.suite}, {self.status})"
 
+    @property
+    def title(self) -> str:
+        """The suite in words: what it measures, or its own name and version."""
+        if self.suite_version_id:
+            return str(self.suite_version)
+        return str(dict(Suite.choices).get(self.suite, self.suite))
+
 
 class EvaluationRun(models.Model):
     evaluation = models.ForeignKey(Evaluation, on_delete=models.CASCADE, related_name="parts")
     model = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="evaluation_runs")
     run = models.OneToOneField(Run, on_delete=models.PROTECT, related_name="evaluation_run")
+    differences = models.JSONField(default=dict, help_text="Against its baseline, of a suite of the project's own.")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["evaluation", "model"], name="a_model_is_measured_once")]
@@ -52,7 +112,7 @@ class Result(models.Model):
 
     evaluation = models.ForeignKey(Evaluation, on_delete=models.CASCADE, related_name="results")
     model = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="results")
-    metric = models.CharField(max_length=60)
+    metric = models.CharField(max_length=120)
     value = models.FloatField()
     lower = models.FloatField(null=True)
     upper = models.FloatField(null=True)
@@ -63,3 +123,39 @@ class Result(models.Model):
 
     def __str__(self) -> str:
         return f"{self.metric} of {self.model}: {self.value:.3f}"
+
+
+class ItemResult(models.Model):
+    """What came of one item by one model: its answers, and whether they pass."""
+
+    part = models.ForeignKey(EvaluationRun, on_delete=models.CASCADE, related_name="items")
+    item = models.ForeignKey(SuiteItem, on_delete=models.PROTECT, related_name="results")
+    passed = models.BooleanField()
+    failed = models.JSONField(default=dict, help_text="{rule: why}, of those that it breaks.")
+    scores = models.JSONField(
+        default=dict, help_text="{metric: 0…1}: passed, each rule and tag that it has, a task's own."
+    )
+    answers = models.JSONField(default=list, help_text="[{text, variant, seed, failed: [rule]}]")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["part", "item"], name="one_result_an_item")]
+
+    def __str__(self) -> str:
+        return f"{self.item_id}: {'passed' if self.passed else 'failed'}"
+
+
+class DataRequest(models.Model):
+    """A note that a model needs examples: the prompts that it failed, for admins to find or write data for."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="data_requests")
+    evaluation = models.ForeignKey(Evaluation, on_delete=models.CASCADE, related_name="data_requests")
+    model = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="+")
+    group = models.CharField(max_length=140, blank=True, help_text="tag:NAME or rule:NAME; empty for all failures.")
+    note = models.TextField(blank=True)
+    prompts = models.JSONField(default=list, help_text="[{key, text}]")
+    created_by = models.ForeignKey(site.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    done_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"data request {self.pk} ({len(self.prompts)} prompts)"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from django.conf import settings as site
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -13,56 +14,100 @@ from feedbackhub.projects.models import Project
 from feedbackhub.runs import services as runs
 from feedbackhub.runs.models import ACTIVE, FINISHED, Run, RunState
 
-from .models import Evaluation, EvaluationRun, Result, Suite
+from . import own_results, own_suites
+from .models import Evaluation, EvaluationRun, Result, Suite, SuiteVersion
 
 JOB = "feedbackhub.evaluation.jobs.evaluation_run"
 MODELS_AT_MOST = 20
 CHUNK = 500
 PREDICTIONS, BASELINE, REFERENCES = "data/predictions.jsonl", "data/baseline.jsonl", "data/references.jsonl"
+COMPARES_TEXTS = (Suite.TEXT_OVERLAP, Suite.ANSWER_MATCH)
+ASKS_THE_MODEL = (Suite.PERPLEXITY, Suite.FORGETTING)
 Status = Evaluation.Status
 
 
 @transaction.atomic
 def evaluation_create(
-    *, project: Project, models: list[ModelVersion], suite: str, prompts: list[Prompt] | None = None, by=None
+    *,
+    project: Project,
+    models: list[ModelVersion],
+    suite: str,
+    prompts: list[Prompt] | None = None,
+    reward_model: ModelVersion | None = None,
+    by=None,
 ) -> Evaluation:
     """Measure the models on a suite; every model on the same prompts, which are fixed now. One run a model is queued.
 
+    suite: one of Suite, or the name of one of the project's own (its latest version, or `NAME v2`).
     Without `prompts`, those of the project that the suite can use (`prompts_measurable`).
+    reward_model: for the suite reward; the project's latest unless given.
     Raises DomainError: unknown suite, a model that cannot be measured by it, no prompt that it could use.
     """
     if suite not in Suite.values:
-        _refuse("suite", f'suite "{suite}" is none of {", ".join(Suite.values)}.')
+        return _evaluation_of_own(project, models, suite, by)
     _models_check(project, models, suite)
+    judge = reward_model_for(project, reward_model) if suite == Suite.REWARD else None
     chosen = [] if suite == Suite.FORGETTING else prompts_measurable(project, models, suite, prompts)
     evaluation = Evaluation.objects.create(
-        project=project, suite=suite, prompts=[prompt.pk for prompt in chosen], created_by=by
+        project=project, suite=suite, prompts=[prompt.pk for prompt in chosen], reward_model=judge, created_by=by
     )
     for model in models:
         data, files = _data(suite, model, models, chosen)
-        spec = {"data": data, "settings": {"suite": suite}, "seed": 0}
-        if suite != Suite.TEXT_OVERLAP:
+        spec = {"data": data, "settings": {"suite": suite}, "seed": 0, "cache": str(site.COMPUTED_DIR)}
+        if suite in ASKS_THE_MODEL:
             spec = {"base": base_spec(model), **spec}
-        run = runs.run_create(
-            project=project,
-            recipe="evaluate",
-            spec=spec,
-            files=files,
-            # Comparing texts takes seconds and no accelerator: it need not wait behind a round.
-            queue="default" if suite == Suite.TEXT_OVERLAP else "training",
-            job=JOB,
-            by=by,
-        )
-        EvaluationRun.objects.create(evaluation=evaluation, model=model, run=run)
-        runs.run_queue(run=run)
+        if judge:
+            spec = {"reward": base_spec(judge), **spec}
+        # Comparing texts takes seconds and no accelerator: it need not wait behind a round.
+        queue = "default" if suite in COMPARES_TEXTS else "training"
+        _run_queue(evaluation, model, spec, files, queue, by)
     return evaluation
+
+
+def _evaluation_of_own(project: Project, models: list[ModelVersion], name: str, by) -> Evaluation:
+    """The same on a suite of the project's own."""
+    suite = own_suites.suite_of(project, name)
+    if suite is None:
+        own = SuiteVersion.objects.filter(project=project).values_list("name", flat=True).distinct().order_by("name")
+        _refuse("suite", f'suite "{name}" is none of {", ".join([*Suite.values, *own])}.')
+    imported = ModelVersion.Kind.IMPORTED if suite.kind == SuiteVersion.Kind.RULES else None
+    _models_check(project, models, suite.name, weights=[model for model in models if model.kind != imported])
+    evaluation = Evaluation.objects.create(project=project, suite=suite.name, suite_version=suite, created_by=by)
+    for model in models:
+        spec, files = own_suites.suite_run(suite, model)
+        spec = {**spec, "cache": str(site.COMPUTED_DIR)}
+        _run_queue(evaluation, model, spec, files, "training" if "base" in spec else "default", by)
+    return evaluation
+
+
+def _run_queue(evaluation: Evaluation, model: ModelVersion, spec: dict, files: dict, queue: str, by) -> None:
+    run = runs.run_create(
+        project=evaluation.project, recipe="evaluate", spec=spec, files=files, queue=queue, job=JOB, by=by
+    )
+    EvaluationRun.objects.create(evaluation=evaluation, model=model, run=run)
+    runs.run_queue(run=run)
+
+
+def reward_model_for(project: Project, given: ModelVersion | None) -> ModelVersion:
+    """The reward model that scores: the one given, else the project's latest. DomainError without one."""
+    if given is not None and (given.role != ModelVersion.Purpose.REWARD or given.project_id not in (None, project.pk)):
+        _refuse("reward_model", f'model "{given.name}" is no reward model of this project.')
+    found = (
+        given or ModelVersion.objects.filter(project=project, role=ModelVersion.Purpose.REWARD).order_by("pk").last()
+    )
+    if found is None:
+        _refuse("suite", _("The project has no reward model: train one with a round of the recipe reward."))
+    return found
 
 
 def _refuse(field: str, message: str) -> None:
     raise DomainError(message, fields={field: message})
 
 
-def _models_check(project: Project, models: list[ModelVersion], suite: str) -> None:
+def _models_check(
+    project: Project, models: list[ModelVersion], suite: str, weights: list[ModelVersion] | None = None
+) -> None:
+    """weights: of whom weights are needed; unless given, of all where the suite asks the model."""
     if not 1 <= len(models) <= MODELS_AT_MOST:
         _refuse(
             "models",
@@ -74,7 +119,7 @@ def _models_check(project: Project, models: list[ModelVersion], suite: str) -> N
             _refuse("models", f'model "{model.name}" belongs to another project.')
         if models.count(model) > 1:
             _refuse("models", f'model "{model.name}" is named twice.')
-        if suite != Suite.TEXT_OVERLAP:
+        if weights is None and suite in ASKS_THE_MODEL or weights is not None and model in weights:
             weights_check(model, "models")
 
 
@@ -84,7 +129,8 @@ def _models_check(project: Project, models: list[ModelVersion], suite: str) -> N
 def prompts_measurable(
     project: Project, models: list[ModelVersion], suite: str, prompts: list[Prompt] | None
 ) -> list[Prompt]:
-    """The prompts that have references and, for text-overlap, an answer by every model: so that all have the same.
+    """The prompts that have references (reward needs none) and, where texts are compared or scored, an answer by every
+    model: so that all have the same.
 
     Where the prompts are not given and a model has an adapter (it was tuned), its train split is left out: it may have
     learned those very references. Raises DomainError saying what is missing.
@@ -94,13 +140,18 @@ def prompts_measurable(
             _refuse("prompts", f"prompts {', '.join(map(str, strangers[:5]))} belong to another project.")
         candidates = list(dict.fromkeys(prompts))
     else:
-        found = Prompt.objects.filter(project=project).exclude(references=[]).order_by("pk")
+        found = Prompt.objects.filter(project=project).order_by("pk")
+        if suite != Suite.REWARD:
+            found = found.exclude(references=[])
         if any(model.adapter for model in models):
             found = found.exclude(split=Split.TRAIN)
         candidates = list(found)
-    candidates = [prompt for prompt in candidates if any(text.strip() for text in prompt.references)]
-    if suite != Suite.TEXT_OVERLAP:  # an imported answer may have been given of a picture; a model here cannot see it
+    if suite != Suite.REWARD:
+        candidates = [prompt for prompt in candidates if any(text.strip() for text in prompt.references)]
+    if suite not in COMPARES_TEXTS:  # an imported answer may have been given of a picture; a model here cannot see it
         candidates = [prompt for prompt in candidates if not prompt.shows_media]
+    if not candidates and suite == Suite.REWARD:
+        _refuse("suite", _("There is no prompt whose answers could be scored."))
     if not candidates:
         anywhere = _("No prompt has a reference to compare with: import prompts with `references`.")
         held_out = _(
@@ -108,7 +159,7 @@ def prompts_measurable(
             "import prompts with `references`."
         )
         _refuse("suite", held_out if any(model.adapter for model in models) else anywhere)
-    if suite != Suite.TEXT_OVERLAP:
+    if suite in ASKS_THE_MODEL:
         return candidates
     for model in models:
         answered = set(Output.objects.filter(model=model, prompt__project=project).values_list("prompt", flat=True))
@@ -139,6 +190,13 @@ def _answers(model: ModelVersion, prompts: list[Prompt]) -> Iterator[dict]:
             yield {"id": prompt.pk, "text": latest[prompt.pk], "references": _references(prompt)}
 
 
+def _scored(model: ModelVersion, prompts: list[Prompt]) -> Iterator[dict]:
+    """`{id, prompt, completion}`: the same, as a reward model reads it."""
+    texts = {row["id"]: row["text"] for row in _answers(model, prompts)}
+    for prompt in prompts:
+        yield {"id": prompt.pk, "prompt": chat(prompt.messages), "completion": texts[prompt.pk]}
+
+
 def _data(suite: str, model: ModelVersion, models: list[ModelVersion], prompts: list[Prompt]) -> tuple[dict, dict]:
     """run.json's `data`, and the files it names."""
     if suite == Suite.FORGETTING:
@@ -149,9 +207,10 @@ def _data(suite: str, model: ModelVersion, models: list[ModelVersion], prompts: 
             for prompt in prompts
         )
         return {"references": REFERENCES}, {REFERENCES: rows}
-    data, files = {"predictions": PREDICTIONS}, {PREDICTIONS: _answers(model, prompts)}
+    rows = _scored if suite == Suite.REWARD else _answers
+    data, files = {"predictions": PREDICTIONS}, {PREDICTIONS: rows(model, prompts)}
     if baseline := baseline_of(model, models):
-        data["baseline"], files[BASELINE] = BASELINE, _answers(baseline, prompts)
+        data["baseline"], files[BASELINE] = BASELINE, rows(baseline, prompts)
     return data, files
 
 
@@ -183,8 +242,11 @@ def evaluation_begin(*, run: Run) -> None:
 def evaluation_store(*, run: Run) -> None:
     """Store the results of an ended run, and see whether its evaluation is done. Doing it twice does it once."""
     part = run.evaluation_run
-    evaluation = Evaluation.objects.select_for_update().get(pk=part.evaluation_id)
-    if run.state == RunState.COMPLETED:
+    evaluation = Evaluation.objects.select_for_update(of=("self",)).select_related("suite_version")
+    evaluation = evaluation.get(pk=part.evaluation_id)
+    if run.state == RunState.COMPLETED and evaluation.suite_version:
+        own_results.results_store(part=part, suite=evaluation.suite_version)
+    elif run.state == RunState.COMPLETED:
         Result.objects.bulk_create(
             (
                 Result(evaluation=evaluation, model_id=part.model_id, metric=name, **_measure(measured))
@@ -215,6 +277,8 @@ def _status_see(evaluation: Evaluation) -> None:
         evaluation.status = Status.FAILED if problems else Status.DONE
         evaluation.error = "\n".join(problems)
         evaluation.finished_at = timezone.now()
+        if evaluation.suite_version_id:
+            own_results.differences_store(parts=parts, baseline_of=baseline_of)
     evaluation.save(update_fields=["status", "error", "finished_at"])
 
 

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 
 from feedbackhub.accounts.models import User
 from feedbackhub.catalog.models import ModelVersion, Output
+from feedbackhub.evaluation.metrics import metric_of
 from feedbackhub.evaluation.models import Result
 from feedbackhub.leaderboard.selectors import ab, board
 from feedbackhub.projects.access import roles_of, visible_projects
@@ -116,12 +117,13 @@ def _standing(project: Project, model: ModelVersion) -> dict | None:
 
 
 def _metrics(project: Project, model: ModelVersion) -> list[Result]:
-    """Each metric's latest result."""
+    """Each metric's latest result on the suites of every project, without parts of metrics."""
     latest: dict[str, Result] = {}
-    results = Result.objects.filter(model=model, evaluation__project=project).select_related("evaluation")
+    results = Result.objects.filter(model=model, evaluation__project=project, evaluation__suite_version=None)
+    results = results.select_related("evaluation")
     for result in results.order_by("evaluation_id"):
         latest[result.metric] = result
-    return [latest[name] for name in sorted(latest)]
+    return [latest[name] for name in sorted(latest) if not metric_of(name).minor]
 
 
 def votes_on(project: Project, model: ModelVersion) -> dict[str, int]:

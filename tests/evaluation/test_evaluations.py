@@ -177,3 +177,33 @@ def test_what_cannot_be_measured_is_refused_in_words(project, parent, tuned, pro
         with pytest.raises(DomainError, match=words):
             evaluation_create(project=project, **wish)
     assert not Evaluation.objects.exists()
+
+
+def test_rewards_need_a_reward_model_and_answers_but_no_reference(
+    project, parent, tuned, prompts, answer, queue, stand_in
+):
+    answer(parent, "x", "y", "z")
+    answer(tuned, "xx", "yy", "zz")
+    with pytest.raises(DomainError, match="The project has no reward model"):
+        evaluation_create(project=project, models=[parent], suite="reward")
+    judge = ModelVersion.objects.create(
+        project=project, name="judge", kind="local", base=parent.base, adapter="/nowhere/judge", role="reward"
+    )
+    with pytest.raises(DomainError, match="is no reward model of this project"):
+        evaluation_create(project=project, models=[parent], suite="reward", reward_model=parent)
+    evaluation = evaluation_create(project=project, models=[tuned, parent], suite="reward")
+    assert evaluation.reward_model == judge
+    first, second = evaluation.parts.order_by("pk")
+    assert first.run.spec["reward"] == {"path": parent.base, "adapter": "/nowhere/judge"}
+    assert "base" not in first.run.spec
+    rows = [json.loads(line) for line in (first.run.directory / "data/predictions.jsonl").open()]
+    assert [(row["prompt"][-1]["content"], row["completion"]) for row in rows] == [("dill", "yy"), ("fat", "zz")]
+    assert "baseline" in first.run.spec["data"]
+    assert "baseline" not in second.run.spec["data"]
+
+
+def test_short_answers_are_matched_without_a_model(project, parent, prompts, answer, stand_in, queue):
+    answer(parent, "Sodium", "a herb")
+    evaluation = evaluation_create(project=project, models=[parent], suite="answer-match")
+    run = evaluation.parts.get().run
+    assert (run.queue, run.spec["settings"]["suite"], "base" in run.spec) == ("default", "answer-match", False)

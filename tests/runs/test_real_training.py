@@ -11,6 +11,7 @@ from feedbackhub.catalog import services as catalog
 from feedbackhub.catalog.models import Output
 from feedbackhub.evaluation.selectors import comparison_table
 from feedbackhub.evaluation.services import evaluation_create
+from feedbackhub.evaluation.suites import suite_save
 from feedbackhub.runs import selectors
 from feedbackhub.runs.directory import lock_holder
 from feedbackhub.runs.models import Run
@@ -142,7 +143,7 @@ def test_answers_and_metrics_of_a_model(project, tiny_base, settings, tmp_path, 
     assert output.latency_ms > 0
     assert output.finish_reason in ("stop", "length")
     for suite, models, metrics in [
-        ("text-overlap", [warm, cold], {"rouge1", "rouge2", "rougeL", "bleu", "chrf"}),
+        ("text-overlap", [warm, cold], {"rouge1", "rouge2", "rougeL", "rougeLsum", "bleu", "chrf"}),
         ("perplexity", [warm], {"perplexity"}),
     ]:
         evaluation = evaluation_create(project=project, models=models, suite=suite)
@@ -150,7 +151,39 @@ def test_answers_and_metrics_of_a_model(project, tiny_base, settings, tmp_path, 
         evaluation.refresh_from_db()
         assert (evaluation.status, evaluation.error) == ("done", "")
         table = comparison_table(evaluation)
-        assert {row.name for row in table.rows} == metrics
+        assert {row.name for row in table.main} == metrics
         assert all(cell.result.lower <= cell.result.value <= cell.result.upper for cell in table.rows[0].cells)
         if suite == "text-overlap":
             assert table.rows[0].cells[0].difference.verdict == "too few rows"
+
+
+def test_a_suite_of_the_projects_own_is_answered_compared_and_judged(project, tiny_base, settings, tmp_path, queue):
+    """Paraphrases, seeds and likeness through the real process; asked again, nothing is computed again."""
+    settings.RUNS_DIR, settings.COMPUTED_DIR = tmp_path / "runs", tmp_path / "computed"
+    model = catalog.model_create(project=project, name="tiny", kind="local", base=str(tiny_base))
+    rules = [{"kind": "similarity", "at_least": -1}, {"kind": "consistent", "over": "seeds", "at_least": 0}]
+    rules.append({"kind": "length", "max": 4, "name": "short"})
+    items = [
+        {"id": "x", "prompt": "say a b", "paraphrases": ["say a"], "references": ["a b"]},
+        {"id": "y", "prompt": "what is good ?", "references": ["red"]},
+    ]
+    definition = {"rules": rules, "settings": {"seeds": 2, "max_new_tokens": 4, "temperature": 1.5}}
+    suite_save(project=project, name="small", definition=definition, items=items)
+    found = []
+    for _time in range(2):
+        evaluation = evaluation_create(project=project, models=[model], suite="small")
+        queue()
+        evaluation.refresh_from_db()
+        assert (evaluation.status, evaluation.error) == ("done", "")
+        found.append(evaluation)
+    assert [one.parts.get().run.result["reuse"] for one in found] == [
+        {"asked": 6, "reused": 0},
+        {"asked": 6, "reused": 6},
+    ]
+    values = {row.metric: (row.value, row.n) for row in found[0].results.all()}
+    assert values["rule:similarity"] == values["rule:short"] == (100, 2)
+    answers = found[0].parts.get().items.get(item__key="x").answers
+    assert [(answer["variant"], answer["sample"]) for answer in answers] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    assert [one["text"] for one in found[1].parts.get().items.get(item__key="x").answers] == [
+        one["text"] for one in answers
+    ]

@@ -106,7 +106,7 @@ def test_long_texts_are_measured_in_pieces(run_dir):
         ({}, {"suite": "preference-accuracy"}, "data.pairs must name a file"),
         ({"pairs": []}, {"suite": "preference-accuracy"}, "there is no pair to measure"),
         ({"texts": []}, {"suite": "perplexity"}, "there is no text to measure"),
-        ({}, {"suite": "rhyme"}, "suite must be one of text-overlap, perplexity, preference-accuracy, forgetting"),
+        ({}, {"suite": "rhyme"}, "suite must be one of text-overlap, answer-match, perplexity"),
         ({"predictions": [{"id": 1, "text": 3, "references": []}]}, {}, 'line 1: a prediction must have an "id"'),
         ({"predictions": [{"id": 1, "text": "a", "references": "b"}]}, {}, '"references" must be a list of texts'),
     ],

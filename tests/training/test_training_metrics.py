@@ -9,7 +9,7 @@ import pytest
 from sacrebleu.metrics import BLEU, CHRF
 from training_cast import ROOT, events, failure, finished, rows_of
 
-from training import metrics
+from training import metrics, overlap
 
 TEXTS = ["the cat sat on the mat", "a dog", "nothing in common here", "Three men went home."]
 REFERENCES = [
@@ -27,7 +27,7 @@ def predictions(texts=TEXTS, references=REFERENCES) -> list[dict]:
 @pytest.mark.parametrize(("name", "theirs"), [("bleu", BLEU()), ("chrf", CHRF())])
 def test_corpus_scores_are_sacrebleus_also_with_unlike_numbers_of_references(name, theirs):
     streams = [[of[0] for of in REFERENCES], [of[1] if len(of) > 1 else None for of in REFERENCES]]
-    measured = metrics.TEXT_OVERLAP[name](TEXTS, REFERENCES)
+    measured = {"bleu": overlap.bleu, "chrf": overlap.chrf}[name](TEXTS, REFERENCES)[name]
     assert measured.value(measured.statistics.sum(axis=0)) == theirs.corpus_score(TEXTS, streams).score
 
 
@@ -62,7 +62,8 @@ def test_a_paired_difference_is_sharper_than_two_intervals():
 def test_text_overlap_needs_no_model(run_dir):
     folder = run_dir("evaluate", {"predictions": predictions()}, {"suite": "text-overlap"}, base={})
     result = finished(folder)
-    assert set(result["metrics"]) == {"rouge1", "rouge2", "rougeL", "bleu", "chrf"}
+    rouge = {f"{kind}{part}" for kind in overlap.ROUGE for part in overlap.PARTS}
+    assert set(result["metrics"]) == rouge | {"bleu", "bleu1", "bleu2", "bleu3", "chrf"}
     for measured in result["metrics"].values():
         assert measured["lower"] <= measured["value"] <= measured["upper"]
         assert measured["n"] == 4
@@ -131,6 +132,12 @@ def test_scores_of_real_summaries_are_the_reference_values(run_dir):
     for name in ("rouge1", "rouge2", "rougeL"):
         assert best[name]["value"] == pytest.approx(expected[f"{name}_f_best_of_3_stem1"], abs=1e-4)
         assert first[name]["value"] == pytest.approx(expected[f"{name}_f_first_reference_stem1"], abs=1e-4)
+    texts, references = [row["text"] for row in rows], [row["references"] for row in rows]
+    for suffix, of_row in (("best_of_3", references), ("first_reference", [of[:1] for of in references])):
+        unstemmed = overlap.rouge(texts, of_row, stem=False)
+        for name in ("rouge1", "rouge2", "rougeL"):
+            value = unstemmed[name].scores.mean()
+            assert value == pytest.approx(expected[f"{name}_f_{suffix}_stem0"], abs=1e-4)
     assert best["bleu"]["value"] == pytest.approx(expected["sacrebleu_corpus_3refs"], abs=1e-4)
     assert first["bleu"]["value"] == pytest.approx(expected["sacrebleu_corpus_first_reference"], abs=1e-4)
     assert first["chrf"]["value"] == pytest.approx(expected["chrf_first_reference"], abs=1e-4)
