@@ -33,7 +33,7 @@ DATABASES = {
     "peers": ("postgresql",),
     "roles": ("sqlite",),
 }
-# Label Studio and Potato are a gigabyte to install, what rates beside us half a one; training with four roles is long.
+# Label Studio and Potato are a gigabyte to install, what rates beside us half a one; four roles train for minutes.
 OPTIONAL = {"peers", "ratings", "roles"}
 RESULTS = Path(__file__).parent / "results"
 

@@ -373,7 +373,7 @@ class RlooSettings(Online):
     recipe = "rloo"
 
     rollout_prompts: int = setting(8, "Prompts answered between two looks at the rewards.", minimum=1, maximum=65536)
-    # Ahmadian et al. 2024, arXiv 2402.14740, section 5: 2 and 4, and 4 does better.
+    # Ahmadian et al. 2024, arXiv 2402.14740, try 2 and 4: 4 does better.
     num_generations: int = setting(4, "Answers to each prompt; they are each other's measure.", minimum=2, maximum=1024)
 
 

@@ -38,27 +38,26 @@ class Judge:
     identity: dict[str, str] = field(default_factory=dict)
 
     def __call__(
-        self, questions: list[list[dict]], texts: list[str], check_stop: Callable[[], None]
+        self, questions: list[list[dict]], texts: list[str], check_stop: Callable[[], None], batch_size: int
     ) -> tuple[list[float], dict[str, list[float]]]:
         """(scores, {part: its numbers before the weights}) of the texts as answers to the conversations."""
         parts = {}
         if self.rules:
             parts["rules"] = [sum(rule(text) for rule in self.rules) / len(self.rules) for text in texts]
         if self.tokens:
-            parts["reward_model"] = self._opinions(questions, texts, check_stop)
+            parts["reward_model"] = self._opinions(questions, texts, check_stop, batch_size)
         weights = {"rules": self.settings.rule_weight, "reward_model": self.settings.reward_weight}
         scores = [sum(weights[name] * parts[name][n] for name in parts) for n in range(len(texts))]
         return scores, parts
 
-    def _opinions(self, questions: list[list[dict]], texts: list[str], check_stop) -> list[float]:
+    def _opinions(self, questions: list[list[dict]], texts: list[str], check_stop, batch_size) -> list[float]:
         answers = []
         for messages, text in zip(questions, texts):
             answer = self.tokens.answer(messages, text)
             prompt = Fitting(self.settings.max_length).prompt(self.tokens.prompt(messages), len(answer), 0)
             answers.append(Example(prompt or [], answer, None))
-        size = self.settings.rollout_batch_size
         with self.roles.rewarding() as model:
-            heads = answer_rewards(model, answers, self.pad, batch_size=size, check_stop=check_stop)
+            heads = answer_rewards(model, answers, self.pad, batch_size=batch_size, check_stop=check_stop)
         return [sum(values) / len(values) for values in heads]
 
 

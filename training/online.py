@@ -21,7 +21,9 @@ from .decoding import Decoding, decode, end_tokens, stream_seed
 from .directory import RunDirectory
 from .errors import TrainingError
 from .judge import Judge, judge_check, judge_of
-from .loop import Sums, Training, seeded
+from .loop import Training
+from .order import seeded
+from .remembered import Sums
 from .roles import Roles
 from .scoring import Batch, answer_logits, example_batch
 from .tuning import Prepared, prepare, sample, save
@@ -128,6 +130,7 @@ class OnlineObjective:
         self.rollout: Rollout | None = None
         self.history = torch.zeros(0, 2)  # each rollout's mean reward and length
         self.shown: dict[str, float] = {}
+        self.split = 1  # in how many parts batches go through the model, where the memory wants it
 
     def __len__(self) -> int:
         """Answers of a rollout."""
@@ -177,7 +180,7 @@ class OnlineObjective:
 
     def write(self, roles: Roles, rows: list[int], seeds: list[int], check_stop: Callable[[], None]) -> Rollout:
         """An answer to the prompt of each row, by left-padded batches with a cache."""
-        tokenizer, size = self.ready.tokenizer, self.settings.rollout_batch_size
+        tokenizer, size = self.ready.tokenizer, math.ceil(self.settings.rollout_batch_size / self.split)
         how = Decoding(max_new_tokens=self.settings.max_new_tokens, temperature=self.settings.temperature)
         ends = end_tokens(roles.policy, tokenizer)
         rollout = Rollout(-1, rows, [], [])
@@ -197,7 +200,8 @@ class OnlineObjective:
     def score(self, rollout: Rollout, check_stop: Callable[[], None]) -> tuple[Tensor, dict[str, list[float]]]:
         """(the judge's scores [answers], their parts); the rollout gets them less the penalty for not ending."""
         messages = [self.prompts[row].messages for row in rollout.rows]
-        scores, parts = self.judge(messages, rollout.texts, check_stop)
+        size = math.ceil(self.settings.rollout_batch_size / self.split)
+        scores, parts = self.judge(messages, rollout.texts, check_stop, size)
         scores = torch.tensor(scores)
         unended = ~torch.tensor(rollout.ended)
         rollout.of_answers["reward"] = scores - self.settings.missing_eos_penalty * unended
@@ -218,7 +222,7 @@ class OnlineObjective:
 
     def batches(self, rollout: Rollout, device) -> list[Batch]:
         """All answers of a rollout, in order, by as many as a step takes at once."""
-        size = self.settings.batch_size
+        size = math.ceil(self.settings.batch_size / self.split)
         parts = (rollout.examples[start : start + size] for start in range(0, len(rollout.examples), size))
         return [example_batch(part, self.ready.pad, device) for part in parts]
 
@@ -343,7 +347,7 @@ class OnlineTraining(Training):
         number, place = divmod(self.step, self.objective.updates)
         if place == 0:
             rows = self.schedule.rows(number)
-            self.objective.roll_out(self.model, number, rows, self._stop_if_wanted)
+            self._within_memory(lambda: self._roll_out(self.objective, number, rows))
         written = time.monotonic() - started
         found = super()._train_step(sums)
         self.model.acting()
@@ -351,11 +355,19 @@ class OnlineTraining(Training):
         self._recent[-1] += written
         return found
 
+    def _roll_out(self, objective: OnlineObjective, number: int, rows: list[int]) -> None:
+        objective.split = self.memory.split
+        objective.roll_out(self.model, number, rows, self._stop_if_wanted)
+
     def _measured(self) -> Sums:
         """What the policy's answers to the held-out prompts are like."""
         sums = Sums()
+        self.validation.split = self.memory.split
         sums.add(1.0, self.validation.examine(self.model, self._stop_if_wanted))
         return sums
+
+    def _watch(self, loss: float) -> None:
+        """The loss of answers of one's own moves with the answers; the objective looks at the divergence instead."""
 
     def _metric(self, split: str, values: dict[str, float], **more: float) -> None:
         """A training step tells of its rollout too."""

@@ -18,7 +18,7 @@ from .directory import RunDirectory
 from .models import Base, fingerprint
 from .reward_model import RewardModel, reward_load, reward_onto
 from .scoring import Batch
-from .tuning import Prepared
+from .tuning import Prepared, parent_copy
 
 POLICY, REWARD, CRITIC = "default", "reward", "critic"
 
@@ -34,7 +34,7 @@ class Roles(nn.Module):
         super().__init__()
         self.policy = ready.model
         self.shared = hasattr(ready.model, "peft_config")
-        self.body = self.policy if self.shared else copy.deepcopy(ready.model).requires_grad_(False).eval()
+        self.body = self.policy if self.shared else parent_copy(ready)
         self.trained = [weight for weight in self.policy.parameters() if weight.requires_grad]
         self.value_head = None
         self.reward_model: RewardModel | None = None
@@ -69,6 +69,11 @@ class Roles(nn.Module):
         """
         if same_weights(base.path, path):
             run.status(message="the reward model shares the policy's base")
+            if getattr(self.body.config, "quantization_config", None) is not None and not base.quantisation:
+                run.warn(
+                    "The reward model shares the policy's base, which is held in fewer bits than the reward model was "
+                    "made for: its opinions are a little off. They are those of score with the same quantisation."
+                )
             self.reward_model = reward_onto(self.body, base, REWARD)
             if not self.shared:
                 self.body = self.reward_model.policy

@@ -58,6 +58,7 @@ def prompts(project, alice):
     return dataset_freeze(project=project, by=alice, kind="prompts")
 
 
+@pytest.mark.trains
 def test_from_the_page_to_blind_pairs(project, alice, base, reward, prompts, queue, client_of, api_of):
     admin, url = client_of(alice), f"/p/{project.slug}/rounds/"
     dataset_page = admin.get(reverse("rounds:dataset", args=[project.slug, prompts.pk])).content.decode()

@@ -27,11 +27,12 @@ def prompt_rows(count: int = 16) -> list[dict]:
     return [{"prompt": [user(f"what is {word} ?")]} for word in WORDS[:count]]
 
 
-def prepared(folder, settings, *, path=None) -> Prepared:
-    """A base with a fresh LoRA (or to be trained whole)."""
-    model = load_base(str(folder), settings.precision)
-    model = model if settings.method == "full" else attach_lora(model, settings)
-    return Prepared(Base(str(folder)), str(folder), model, load_tokenizer(str(folder)), [], [], {})
+def prepared(folder, settings) -> Prepared:
+    """A base with a fresh LoRA, held in 4 bits with qlora; or to be trained whole."""
+    whole, place = settings.method == "full", str(folder)
+    model = load_base(place, settings.precision, settings.quantisation if settings.method == "qlora" else None)
+    model = model if whole else attach_lora(model, settings)
+    return Prepared(Base(place), place, model, load_tokenizer(place), [], [], {}, whole)
 
 
 def moved(roles: Roles, seed: int = 5) -> Roles:

@@ -136,3 +136,31 @@ def test_every_weight_can_be_tuned(run_dir):
     assert values[-1]["reward"] > values[0]["reward"] + 0.3
     assert (folder / "model" / "model.safetensors").is_file()
     assert "adapter_path" not in result
+
+
+@pytest.mark.parametrize("settings", [{"method": "qlora"}, {"method": "frozen"}, {"lora_variant": "dora"}])
+def test_other_methods_take_their_steps(run_dir, settings):
+    """Beside a base of four bits, with the last layers trained, with DoRA: policy and critic move, the parent stays."""
+    settings = {**LEARN, "learning_rate": 0.003, "max_steps": 6, "update_epochs": 2, **settings}
+    folder = run_dir("ppo", {"train": prompt_rows()}, settings)
+    finished(folder)
+    values = [event["values"] for event in events(folder, "metric")]
+    assert values[0]["kl"] == pytest.approx(0, abs=1e-4)
+    assert values[-1]["kl"] > 0.01
+    assert (folder / ("model" if settings.get("method") == "frozen" else "adapter")).is_dir()
+
+
+def test_a_rollout_that_does_not_fit_the_memory_is_made_in_halves(run_dir, monkeypatch):
+    real, sizes = OnlineObjective.write, []
+
+    def write(self, roles, rows, seeds, check_stop):
+        sizes.append(self.split)
+        if self.split == 1:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return real(self, roles, rows, seeds, check_stop)
+
+    monkeypatch.setattr(OnlineObjective, "write", write)
+    folder = run_dir("grpo", {"train": prompt_rows()}, {**LEARN, "max_steps": 2})
+    finished(folder)
+    assert sizes == [1, 2, 2]
+    assert "ran out of memory" in events(folder, "warning")[0]["message"]

@@ -43,7 +43,7 @@ def judged(run_dir, tiny, reward, settings, *, base=None, name="policy"):
     judge = judge_of(RunDirectory(folder), {"reward": reward}, settings, ready, roles)
     moved(roles)
     questions = [row["prompt"] for row in prompt_rows(len(TEXTS))]
-    return roles, judge(questions, TEXTS, lambda: None)[1]["reward_model"], folder
+    return roles, judge(questions, TEXTS, lambda: None, 4)[1]["reward_model"], folder
 
 
 @pytest.mark.parametrize(
@@ -52,6 +52,7 @@ def judged(run_dir, tiny, reward, settings, *, base=None, name="policy"):
         ("lora", PpoSettings, "lora", "fp32"),
         ("lora", PpoSettings, "lora", "bf16"),
         ("lora", PpoSettings, "full", "fp32"),
+        ("lora", PpoSettings, "qlora", "bf16"),
         ("frozen", GrpoSettings, "lora", "fp32"),
         ("frozen", GrpoSettings, "full", "fp32"),
     ],
@@ -61,7 +62,9 @@ def test_the_opinion_is_that_of_score_though_the_policy_has_moved(
 ):
     """Another rank and scale than the policy's, in a batch of the same size: the very same numbers."""
     reward = reward_model(method, lora_r=4, lora_alpha=40, precision=precision)
-    settings = kind(precision=precision, method=how, rollout_batch_size=4)
+    if how == "qlora":
+        reward["quantisation"] = "nf4"
+    settings = kind(precision=precision, method=how)
     roles, opinions, folder = judged(run_dir, tiny, reward, settings)
     rows = [
         {"id": n, "prompt": row["prompt"], "completion": [assistant(text)]}
@@ -72,14 +75,16 @@ def test_the_opinion_is_that_of_score_though_the_policy_has_moved(
     assert opinions == [row["reward"] for row in rows_of(score / "scores.jsonl")]
     assert not events(folder, "warning")
     # One copy of the base (two when all of it is tuned), whatever the number of roles.
-    base = sum(weight.numel() for weight in load_base(str(tiny)).parameters())
-    whole = sum(weight.numel() for name, weight in roles.named_parameters() if "lora" not in name)
+    base, whole = (
+        sum(weight.numel() for name, weight in model.named_parameters() if "lora" not in name)
+        for model in (prepared(tiny, settings).model, roles)
+    )
     assert whole - base * (1 + (how == "full")) <= 4 * 32  # and the heads: three, and the critic's
 
 
 def test_roles_do_not_touch_each_other(run_dir, tiny, reward_model):
     """The reference is the base and the policy its own LoRA's, before and after others were asked."""
-    settings = PpoSettings(precision="fp32", rollout_batch_size=4)
+    settings = PpoSettings(precision="fp32")
     alone = Roles(prepared(tiny, settings), settings)
     roles, _, _ = judged(run_dir, tiny, reward_model(), settings)
     with torch.no_grad():
@@ -105,7 +110,7 @@ def test_a_reward_model_of_other_weights_gets_a_copy_and_a_warning(run_dir, tiny
     """The parent's adapter is merged: the reward model of the base says the same of an answer, from a second copy."""
     reward = reward_model()
     merged = tiny_model(tmp_path / "merged", seed=1)
-    settings = GrpoSettings(precision="fp32", rollout_batch_size=4)
+    settings = GrpoSettings(precision="fp32")
     _, shared, _ = judged(run_dir, tiny, reward, settings)
     roles, apart, folder = judged(run_dir, tiny, reward, settings, base=merged, name="apart")
     assert apart == shared

@@ -1,8 +1,8 @@
 """REINFORCE with a leave-one-out baseline: an answer is measured by the mean of the others to its prompt.
 
 Ahmadian et al. 2024 (arXiv 2402.14740). Of the k answers i to one prompt, with rewards r_i:
-  R_i        r_i − β (log π_old(y_i|x) − log π_ref(y_i|x))                              equation 3
-  advantage  R_i − mean of R_j over j ≠ i                                               equation 8 (Kool et al. 2019)
+  R_i        r_i − β (log π_old(y_i|x) − log π_ref(y_i|x))      Ziegler et al. 2019, arXiv 1909.08593, equation 2
+  advantage  Â_i = R_i − mean of R_j over j ≠ i                 the RLOO estimator, after Kool et al. 2019
   loss       −min(ρ Â_i, clip(ρ, 1 − ε, 1 + ε) Â_i),  ρ = π(y_i|x) / π_old(y_i|x), mean over answers
 A whole answer is one action, so that ρ is of the whole answer. When each rollout is learnt from in one step, ρ is 1
 and the gradient is REINFORCE's; the clipping (Schulman et al. 2017, arXiv 1707.06347, equation 7) keeps more steps in
