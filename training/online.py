@@ -351,6 +351,9 @@ class OnlineTraining(Training):
         self._recent[-1] += written
         return found
 
+    def _watch(self, loss: float) -> None:
+        """A loss on answers that keep changing may rise; `max_kl` looks out instead."""
+
     def _measured(self) -> Sums:
         """What the policy's answers to the held-out prompts are like."""
         sums = Sums()
