@@ -150,10 +150,9 @@ class Training:
     def _train_step(self, sums: Sums) -> tuple[float, float]:
         """One step of the optimiser; returns (learning rate, gradient norm)."""
         started = time.monotonic()
-        self._step_tokens = sum(
-            self.objective.tokens(row) for batch in self.schedule.batches(self.step) for row in batch
-        )
-        found = self._within_memory(self._gradients)
+        batches = self.schedule.batches(self.step)
+        self._step_tokens = sum(self.objective.tokens(row) for batch in batches for row in batch)
+        found = self._within_memory(lambda: self._gradients(batches))
         sums.add(found.weight, found.values)
         s = self.settings
         rate = learning_rate_at(self.step, peak=s.learning_rate, steps=self.steps, warmup_ratio=s.warmup_ratio)
@@ -167,11 +166,10 @@ class Training:
         self._recent.append(taken)
         return rate, norm
 
-    def _gradients(self) -> Sums:
-        """Collect the gradients of this step's rows; returns the sums of their losses."""
+    def _gradients(self, batches: list[list[int]]) -> Sums:
+        """Collect the gradients of a step's micro-batches; returns the sums of their losses."""
         self.model.train()
         torch.manual_seed(seeded(self.settings.seed, "step", self.step).getrandbits(63))
-        batches = self.schedule.batches(self.step)
         weight = sum(self.objective.weight(row) for batch in batches for row in batch)
         sums = Sums()
         for batch in self.memory.parts(batches):

@@ -359,6 +359,9 @@ class OnlineTraining(Training):
         objective.split = self.memory.split
         objective.roll_out(self.model, number, rows, self._stop_if_wanted)
 
+    def _watch(self, loss: float) -> None:
+        """A loss on answers that keep changing may rise; `max_kl` looks out instead."""
+
     def _measured(self) -> Sums:
         """What the policy's answers to the held-out prompts are like."""
         sums = Sums()
