@@ -1,6 +1,6 @@
 """make bench: repeatable benchmarks. Each writes bench/results/NAME.json and prints a table.
 
-python -m bench                  all but the peers, the ratings beside others, and the roles of training
+python -m bench                  all but peers, ratings, coverage, and the roles of training
 python -m bench rating crowd     some
 python -m bench --quick rating   small and short, to see whether it works; writes nothing
 """
@@ -33,8 +33,9 @@ DATABASES = {
     "peers": ("postgresql",),
     "roles": ("sqlite",),
 }
-# Label Studio and Potato are a gigabyte to install, what rates beside us half a one; four roles train for minutes.
-OPTIONAL = {"peers", "ratings", "roles"}
+# Label Studio and Potato are a gigabyte to install, what rates beside us half a one; four roles train, and thousands of
+# simulations run, for minutes.
+OPTIONAL = {"peers", "ratings", "roles", "coverage"}
 RESULTS = Path(__file__).parent / "results"
 
 
