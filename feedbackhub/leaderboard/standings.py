@@ -1,7 +1,7 @@
 """Views that are no function of the tallies: computed once for the votes there are, kept, refreshed in the background.
 
-Up to 50,000 votes a stale view is computed anew while one waits (well under a second for most); beyond that one sees
-the last one with its time, and a job refreshes it. The job is a hint: the sweep queues again what the queue has lost,
+Up to 50,000 votes (a page: 5,000) a stale view is computed anew while one waits; beyond that one sees the last one with
+its time, and a job refreshes it. The job is a hint: the sweep queues again what the queue has lost,
 and keeps fresh what somebody looked at within the hour.
 """
 
@@ -34,7 +34,9 @@ from .options import Options
 log = logging.getLogger(__name__)
 
 JOB = "feedbackhub.leaderboard.jobs.standing_refresh"
-FRESH_UP_TO = 50_000  # votes, up to which one waits for a view to be computed
+FRESH_UP_TO = 50_000  # votes, up to which a program waits for a stale view to be computed
+PAGE_UP_TO = 5_000  # and a page, which asks again after every vote
+AT_MOST = 200  # views a project keeps, those last asked for
 KEPT_FRESH = timedelta(hours=1)  # after somebody last looked
 KEPT = timedelta(days=30)
 LOST = timedelta(minutes=2)  # a job that has not come by then, beyond what computing takes, is queued again
@@ -88,7 +90,7 @@ def _mark(project: Project, options: Options, votes_mark: str) -> str:
 
 
 def standing_read(*, project: Project, kind: str, options: Options, wait: bool = True) -> View:
-    """The view as it is kept. One that is missing or stale is computed at once up to 50,000 votes, else queued.
+    """The view as it is kept. One that is missing or stale is computed at once where votes are few, else queued.
 
     wait: a view that was never computed is computed now whatever it costs (a program wants an answer).
     """
@@ -97,7 +99,8 @@ def standing_read(*, project: Project, kind: str, options: Options, wait: bool =
     row = _row(project, kind, options)
     if row.answer is not None and row.mark == mark:
         return _view(row, True)
-    if votes <= FRESH_UP_TO or (wait and row.answer is None):
+    few = votes <= (FRESH_UP_TO if wait else min(FRESH_UP_TO, PAGE_UP_TO))
+    if few or (wait and row.answer is None):
         _compute(row, project, options, mark)
         return _view(row, True)
     _queue(row, mark)
@@ -116,6 +119,7 @@ def _row(project: Project, kind: str, options: Options) -> Standing:
     if row is None:
         try:
             with transaction.atomic():
+                _forget(project)
                 return Standing.objects.create(
                     project=project, kind=kind, options=options.changed, key=key, asked_at=now
                 )
@@ -124,6 +128,13 @@ def _row(project: Project, kind: str, options: Options) -> Standing:
     if now - row.asked_at > timedelta(minutes=1):
         Standing.objects.filter(pk=row.pk).update(asked_at=now)
     return row
+
+
+def _forget(project: Project) -> None:
+    """Make room for one more view: addresses are free, and so are the moments in them."""
+    kept = Standing.objects.filter(project=project).order_by("-asked_at", "-pk").values_list("pk", flat=True)
+    if too_many := list(kept[AT_MOST - 1 :]):
+        Standing.objects.filter(pk__in=too_many).delete()
 
 
 def _compute(row: Standing, project: Project, options: Options, mark: str) -> None:

@@ -146,3 +146,12 @@ def test_a_rebuild_of_equal_tallies_says_the_same(project, some):
     before = elo(project)["rows"]
     tallies_rebuild(project=project)
     assert elo(project)["rows"] == before
+
+
+def test_only_so_many_views_of_a_project_are_kept(project, some, monkeypatch):
+    monkeypatch.setattr(standings, "AT_MOST", 3)
+    for day in range(1, 7):
+        board_of(project=project, options=Options.read({"until": f"2027-01-0{day}"}))
+    assert [row.options["until"][:10] for row in Standing.objects.order_by("pk")] == [
+        f"2027-01-0{day}" for day in (4, 5, 6)
+    ]
