@@ -158,3 +158,18 @@ def test_features_that_are_not_centred_do_not_care_who_is_shown_first():
     )
     assert one.ratings.rating == pytest.approx(two.ratings.rating)
     assert one.feature_mean.tolist() == [0]
+
+
+def test_errors_are_those_of_statsmodels():
+    """sm.GLM(y, X, Binomial()).fit(cov_type="cluster", use_correction=False) of statsmodels 0.15, in points."""
+    generator, n = np.random.default_rng(0), 600
+    a = generator.integers(4, size=n)
+    b = (a + generator.integers(1, 4, size=n)) % 4
+    rater, prompt = generator.integers(20, size=n), generator.integers(25, size=n)
+    outcome = generator.choice([0, 0.5, 1], size=n, p=[0.3, 0.2, 0.5])
+    for clusters, number, expected in (
+        (rater, 20, [13.29553264, 11.96872053, 13.1434811, 11.79742791]),
+        (prompt, 25, [15.57258636, 14.10412839, 14.03536958, 10.6946711]),
+    ):
+        fit = contextual_bradley_terry(4, a, b, outcome, clusters=[clusters])
+        assert fit.ratings.se == pytest.approx(np.array(expected) * np.sqrt(number / (number - 1)), abs=1e-6)
