@@ -91,7 +91,7 @@ def beside(request: HttpRequest) -> HttpResponse:
     past = standing_read(kind=Standing.Kind.HISTORY, options=options, **read)
     odd = standing_read(kind=Standing.Kind.ANOMALIES, options=options, **read)
     context = {"options": options, "past": past, "odd": odd}
-    if past.answer:
+    if past.answer and len(past.answer["moments"]) > 1:  # votes imported without their times are of one moment
         key = "elo" if options.method == "elo" else "ratings"
         context["history"] = pages.history_chart(past.answer, key)
     if odd.answer:

@@ -42,8 +42,13 @@ def test_the_last_moment_of_the_history_is_the_board(project, circle):
         assert len(answer["ratings"][name]) == len(answer["moments"])
 
 
-def test_a_history_without_votes_is_empty(project):
+def test_a_history_without_votes_is_empty_and_one_of_a_single_moment_is_no_curve(project, vote, client_of, dave):
     assert history_compute(project, Options())["moments"] == []
+    for winner in "abba":
+        vote("red", "blue", winner, minute=0)
+    answer = history_compute(project, Options())
+    assert (len(answer["moments"]), answer["votes"]) == (1, [4])
+    assert "Over time" not in client_of(dave).get(f"/p/{project.slug}/leaderboard/beside/").content.decode()
 
 
 def test_what_does_not_fit_is_named_and_stakeholders_see_no_rater(project, circle, api_of, alice, dave):
