@@ -47,7 +47,7 @@ const TABLES = {
     ];
   },
   bars: ({ groups, series }) => [
-    ["", "", gettext("Value"), gettext("Lower"), gettext("Upper"), "n"],
+    [gettext("Group"), gettext("Series"), gettext("Value"), gettext("Lower"), gettext("Upper"), "n"],
     groups.flatMap((group, index) =>
       series.map(({ name, values }) => {
         const { value, lower, upper, n } = measured(values[index]);
