@@ -369,9 +369,6 @@ class OnlineTraining(Training):
         sums.add(1.0, self.validation.examine(self.model, self._stop_if_wanted))
         return sums
 
-    def _watch(self, loss: float) -> None:
-        """The loss of answers of one's own moves with the answers; the objective looks at the divergence instead."""
-
     def _metric(self, split: str, values: dict[str, float], **more: float) -> None:
         """A training step tells of its rollout too."""
         if split == "train":
