@@ -204,7 +204,7 @@ def test_nothing_of_a_test_prompt_is_in_the_run_directory(project, alice, base, 
     ("change", "says"),
     [
         ({"recipe": "gossip"}, 'recipe "gossip" is none of'),
-        ({"recipe": "ppo"}, "learns from a dataset of kind prompts"),
+        ({"recipe": "ppo", "settings": {"rule_min_words": 3}}, "learns from a dataset of kind prompts"),
         ({"recipe": "dpo"}, "learns from a dataset of kind preference"),
         ({"settings": {"speed": 1}}, '"speed" is no setting of sft'),
         ({"settings": {"max_steps": -1}}, "max_steps must be at least"),
