@@ -2,7 +2,7 @@
 
 Five models; with clusters each rater has tastes of their own (the truth is then what the average of all raters' votes
 comes to) and the plain sandwich fails where the one by rater holds. Beside the pointwise intervals: how often ranks
-that claim to hold all at once do. Fails where a coverage that must hold does not.
+that claim to hold all at once do. The goals: 93.5 to 96.5 % where an interval is to hold.
 """
 
 import os
@@ -28,12 +28,20 @@ def run() -> list[dict]:
         rows.append({"raters": "independent", "votes": votes, "simulations": SIMULATIONS, **independent})
         rows.append({"raters": "clustered", "votes": votes, "simulations": SIMULATIONS, **clustered})
         print(rows[-2], rows[-1], sep="\n", flush=True)
-        if not QUICK:
-            assert BETWEEN[0] <= independent["sandwich"] <= BETWEEN[1], independent
-            assert BETWEEN[0] <= clustered["by_rater"] <= BETWEEN[1], clustered
-            assert votes < 5_000 or clustered["sandwich"] < 0.9, "the plain sandwich should fail here"
-            assert independent["ranks_at_once"] >= BETWEEN[0], independent
     return rows
+
+
+def missed(rows: list[dict]) -> list[str]:
+    found = []
+    for row in rows:
+        name = "sandwich" if row["raters"] == "independent" else "by_rater"
+        if not BETWEEN[0] <= row[name] <= BETWEEN[1]:
+            found.append(f"{row['votes']} votes, {row['raters']} raters: {name} holds {row[name]:.1%}")
+        if row["raters"] == "independent" and row["ranks_at_once"] < BETWEEN[0]:
+            found.append(f"{row['votes']} votes: ranks that hold at once do in {row['ranks_at_once']:.1%}")
+        if row["raters"] == "clustered" and row["votes"] >= 5_000 and row["sandwich"] >= 0.9:
+            found.append(f"{row['votes']} votes: the plain sandwich was to fail with clustered raters")
+    return found
 
 
 def _simulated(votes: int, *, taste: float) -> dict:

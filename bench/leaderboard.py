@@ -2,7 +2,7 @@
 
 Then from a vote to an open page: over HTTP, with the server as `manage.py up` serves it, a stakeholder's socket hears
 of a rater's vote and the board's part of the page is read anew (the page itself waits another 0.7 s, lest a burst of
-votes becomes a burst of reads). Fails above 100 ms a refresh, or where the open page would be two seconds behind.
+votes becomes a burst of reads). The goals: below 100 ms a refresh, an open page less than two seconds behind.
 """
 
 import asyncio
@@ -26,16 +26,25 @@ OPEN_PAGE = 5 if QUICK else 30  # votes that an open page is to follow
 REFRESH_MS_AT_MOST = 100
 PAGE_PAUSE_MS = 700  # static/js/leaderboard.js
 PAGE_MS_AT_MOST = 2000
+FOLLOWED = "vote to page"
 
 
 def run() -> list[dict]:
     rows = [row for votes in VOTES for row in _measure(votes)]
-    rows += [_vote_to_page(VOTES[-1])]
-    if not QUICK:
-        for row in rows[:-1]:
-            assert row["median_ms"] < REFRESH_MS_AT_MOST, row
-        assert rows[-1]["slowest_ms"] + PAGE_PAUSE_MS < PAGE_MS_AT_MOST, rows[-1]
-    return rows
+    return [*rows, _vote_to_page(VOTES[-1])]
+
+
+def missed(rows: list[dict]) -> list[str]:
+    found = [
+        f"{row['database']}, {row['votes']} votes, {row['what']}: {row['median_ms']:.0f} ms, not {REFRESH_MS_AT_MOST}"
+        for row in rows
+        if row["what"] != FOLLOWED and row["median_ms"] >= REFRESH_MS_AT_MOST
+    ]
+    return found + [
+        f"{row['database']}: a page {row['slowest_ms'] + PAGE_PAUSE_MS:.0f} ms behind, not {PAGE_MS_AT_MOST}"
+        for row in rows
+        if row["what"] == FOLLOWED and row["slowest_ms"] + PAGE_PAUSE_MS >= PAGE_MS_AT_MOST
+    ]
 
 
 def _measure(votes: int) -> list[dict]:
@@ -93,7 +102,7 @@ def _vote_to_page(votes: int) -> dict:
     with feedbackhub(port):
         seconds = asyncio.run(_followed(port, project.slug, voter, token_create(user=reader), session))
     return {
-        **_head("vote to page", votes),
+        **_head(FOLLOWED, votes),
         "median_ms": 1000 * median(seconds),
         "slowest_ms": 1000 * max(seconds),
     }
