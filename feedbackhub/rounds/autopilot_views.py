@@ -5,9 +5,13 @@ from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
+from feedbackhub.catalog.models import ModelVersion
+from feedbackhub.catalog.services import model_by_name
 from feedbackhub.core.errors import DomainError, NotFound
 from feedbackhub.projects.access import ADMINISTER, READ_REPORTS
 from feedbackhub.projects.models import Role
@@ -59,11 +63,26 @@ def promote(request: HttpRequest, number: int) -> HttpResponse:
     tuning_round = selectors.round_get(project=request.project, number=number)
     if tuning_round.model is None:
         raise NotFound(_("This round has made no model yet."))
-    reason = request.POST.get("reason", "")
+    _promoted(request, tuning_round.model)
+    return redirect("rounds:round", request.project.slug, number)
+
+
+@require_POST
+@login_required
+@project_page(ADMINISTER)
+def promote_model(request: HttpRequest) -> HttpResponse:
+    """Make the model that is named champion, with a reason; back to its A/B report."""
+    model = model_by_name(project=request.project, name=request.POST.get("model", ""))
+    _promoted(request, model)
+    names = {"a": model.name, "b": request.POST.get("against", "")}
+    return redirect(f"{reverse('leaderboard:ab', args=[request.project.slug])}?{urlencode(names)}")
+
+
+def _promoted(request: HttpRequest, model: ModelVersion) -> None:
+    """Do it, or say why not."""
     try:
-        promotion_create(project=request.project, model=tuning_round.model, by=request.user, reason=reason)
+        promotion_create(project=request.project, model=model, by=request.user, reason=request.POST.get("reason", ""))
     except DomainError as error:
         messages.error(request, error.message)
     else:
-        messages.success(request, _("%(model)s is champion now.") % {"model": tuning_round.model.name})
-    return redirect("rounds:round", request.project.slug, number)
+        messages.success(request, _("%(model)s is champion now.") % {"model": model.name})

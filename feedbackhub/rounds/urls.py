@@ -12,6 +12,7 @@ urlpatterns = [
     path("datasets/<int:pk>/download/", views.dataset_download, name="dataset_download"),
     path("<int:number>/", views.round_page, name="round"),
     path("autopilot/", autopilot_views.autopilot, name="autopilot"),
+    path("promote/", autopilot_views.promote_model, name="promote_model"),
     path("<int:number>/promote/", autopilot_views.promote, name="promote"),
     path("<int:number>/estimate/", views.estimate, name="estimate"),
     path("<int:number>/scorings/", views.scoring_new, name="scoring_new"),

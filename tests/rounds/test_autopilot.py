@@ -219,3 +219,19 @@ def test_a_person_promotes_from_the_rounds_page(project, alice, under_way, clien
     browser.post(url + "promote/", {"reason": "Raters like it."})
     assert champion(project) == under_way.model
     assert "is this project’s champion" in browser.get(url).content.decode()
+
+
+def test_a_model_is_promoted_from_its_report_with_the_reason(project, base, client_of, alice, bob):
+    child = ModelVersion.objects.create(project=project, name="child", kind="local", base=base.base, parent=base)
+    admin, url = client_of(alice), f"/p/{project.slug}/rounds/promote/"
+    report = admin.get(f"/p/{project.slug}/leaderboard/ab/?a=child&b=tiny").content.decode()
+    assert "Promote child to champion" in report
+    asked = {"model": "child", "against": "tiny", "reason": "Raters like it better."}
+    assert client_of(bob).post(url, asked).status_code == 403
+    assert "Say why" in admin.post(url, {**asked, "reason": " "}, follow=True).content.decode()
+    assert champion(project) is None
+    promoted = admin.post(url, asked, follow=True).content.decode()
+    assert "child is this project’s champion." in promoted
+    assert "Promote child" not in promoted
+    assert (champion(project), Promotion.objects.get().reason) == (child, "Raters like it better.")
+    assert admin.post(url, {**asked, "model": "nobody"}).status_code == 404
