@@ -9,6 +9,7 @@ from feedbackhub.evaluation.models import Evaluation
 from feedbackhub.evaluation.selectors import result_rows
 from feedbackhub.evaluation.services import evaluation_create
 from feedbackhub.leaderboard import selectors
+from feedbackhub.leaderboard.options import Options
 from feedbackhub.projects.access import ADMINISTER, READ_REPORTS, require
 
 from .base import Endpoint, Strict, page
@@ -68,7 +69,11 @@ class EvaluationDetail(Endpoint):
 class AB(Endpoint):
     @extend_schema(
         summary="Two models against each other",
-        parameters=[OpenApiParameter("a", str, required=True), OpenApiParameter("b", str, required=True)],
+        parameters=[
+            OpenApiParameter("a", str, required=True),
+            OpenApiParameter("b", str, required=True),
+            OpenApiParameter("category", str),
+        ],
         responses=dict,
     )
     def get(self, request: Request, slug: str) -> Response:
@@ -79,4 +84,6 @@ class AB(Endpoint):
                 message = f"{side} is missing: name the two models as ?a=NAME&b=NAME."
                 raise DomainError(message, fields={side: message})
             models[side] = model_by_name(project=project, name=name)
-        return Response(selectors.ab(project=project, **models))
+        category = request.query_params.get("category") or None
+        Options(category=category).check(project)
+        return Response(selectors.ab(project=project, **models, category=category))

@@ -14,6 +14,7 @@ from . import (
     reports,
     reward,
     rounds,
+    shares,
     suites,
 )
 
@@ -51,6 +52,7 @@ project = [
     path("suites/", suites.Suites.as_view()),
     path("data-requests/", suites.DataRequests.as_view()),
     path("ab/", reports.AB.as_view()),
+    path("shares/", shares.Shares.as_view()),
 ]
 
 v1 = [
@@ -61,6 +63,7 @@ v1 = [
     path("tasks/<int:pk>/judgments/", rating.Judgments.as_view()),
     path("tasks/<int:pk>/skip/", rating.Skip.as_view()),
     path("tasks/<int:pk>/release/", rating.Release.as_view()),
+    path("shares/<int:pk>/revoke/", shares.ShareRevoke.as_view()),
     path("judgments/<int:pk>/undo/", rating.Undo.as_view()),
     path("gold/<int:pk>/retire/", checks.GoldRetire.as_view()),
     path("interventions/<int:pk>/undo/", checks.InterventionUndo.as_view()),

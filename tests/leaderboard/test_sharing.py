@@ -130,3 +130,35 @@ def test_a_model_of_another_project_is_not_shared(project, models, root, alice):
     with pytest.raises(DomainError) as refused:
         share_create(project=other, by=root, kind="ab", days=7, a=models[0], b=models[1])
     assert "a" in refused.value.fields
+
+
+def test_programs_share_and_take_back_too(project, models, api_of, alice, bob):
+    admin, url = api_of(alice), "/api/v1/projects/kitchen/shares/"
+    asked = {"kind": "ab", "a": "red", "b": "blue", "days": 3, "note": "for the board"}
+    assert api_of(bob).post(url, asked, format="json").status_code == 403
+    wrong = admin.post(url, {**asked, "days": 0, "b": "red"}, format="json")
+    assert (wrong.status_code, sorted(wrong.json()["fields"])) == (400, ["b", "days"])
+    assert admin.post(url, {**asked, "for": "ever"}, format="json").json()["fields"].keys() == {"for"}
+
+    made = admin.post(url, asked, format="json")
+    assert made.status_code == 201
+    address = made.json()["url"].removeprefix("http://testserver")
+    assert "red against blue" in Client().get(address).content.decode()
+    (listed,) = admin.get(url).json()["results"]
+    assert (listed["id"], listed["opened"], listed["note"]) == (made.json()["id"], 1, "for the board")
+    assert "url" not in listed
+
+    revoke = f"/api/v1/shares/{listed['id']}/revoke/"
+    assert api_of(bob).post(revoke).status_code == 403
+    assert admin.post(revoke).json()["revoked_at"]
+    assert Client().get(address).status_code == 404
+    assert admin.post("/api/v1/shares/999999/revoke/").status_code == 404
+
+
+def test_an_ab_by_category_for_programs(project, votes, vote, api_of, alice):
+    vote("red", "blue", "b", category="coffee")
+    admin, url = api_of(alice), "/api/v1/projects/kitchen/ab/?a=red&b=blue"
+    assert admin.get(url).json()["wins_b"] == 2
+    assert admin.get(f"{url}&category=tea").json()["wins_b"] == 1
+    refused = admin.get(f"{url}&category=cocoa")
+    assert (refused.status_code, list(refused.json()["fields"])) == (400, ["category"])
