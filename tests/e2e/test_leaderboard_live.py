@@ -6,6 +6,7 @@ import uuid
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from live_site import Server, wait_for
+from looks import fits
 from playwright.sync_api import expect
 
 from feedbackhub.leaderboard.selectors import board
@@ -74,5 +75,5 @@ def test_an_open_board_follows_the_votes_and_its_options_live_in_the_address(tas
         figure.locator("table").wait_for()
     assert Axe().run(page).response["violations"] == []
     page.set_viewport_size({"width": 390, "height": 844})
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    fits(page, 390)
     assert board(project=project)["votes"] == 6

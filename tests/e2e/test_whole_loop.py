@@ -5,12 +5,12 @@ import re
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from live_site import wait_for
+from looks import PAINTED, fits
 from playwright.sync_api import Page, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200)]
 PAIRS = 10
 MORE = 5  # the first three may be pairs that the rater held before the round; then those of child and parent come first
-PAINTED = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
 @pytest.fixture
@@ -145,5 +145,5 @@ def test_every_page_is_accessible_and_within_its_policy(site, page):
         assert answer.status == 200, path
         accessible(page)
         page.set_viewport_size({"width": 390, "height": 844})
-        assert page.evaluate("document.documentElement.scrollWidth") <= 390, f"{path} scrolls sideways on a phone"
+        fits(page, 390)
         page.set_viewport_size({"width": 1440, "height": 900})

@@ -1,0 +1,21 @@
+"""What a page looks like once it has been drawn anew."""
+
+from playwright.sync_api import Page
+
+PAINTED = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+# Charts follow the window a moment later.
+FITS = """(width) => new Promise((done, fail) => {
+  const end = performance.now() + 5000;
+  const look = () => {
+    const wide = document.documentElement.scrollWidth;
+    if (wide <= width) done();
+    else if (performance.now() > end) fail(new Error(`${location.pathname} scrolls sideways: ${wide} px`));
+    else requestAnimationFrame(look);
+  };
+  look();
+})"""
+
+
+def fits(page: Page, width: int) -> None:
+    """The page is not wider than the window, or soon is not any more."""
+    page.evaluate(FITS, width)
