@@ -3,6 +3,9 @@
 from playwright.sync_api import Page
 
 PAINTED = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+# Colours change within a moment, and are neither the one nor the other until then.
+AT_REST = """Promise.allSettled(document.getAnimations()
+  .filter((one) => one.effect?.getComputedTiming().endTime < 5000).map((one) => one.finished)).then(() => null)"""
 # Charts follow the window a moment later.
 FITS = """(width) => new Promise((done, fail) => {
   const end = performance.now() + 5000;
@@ -19,3 +22,9 @@ FITS = """(width) => new Promise((done, fail) => {
 def fits(page: Page, width: int) -> None:
     """The page is not wider than the window, or soon is not any more."""
     page.evaluate(FITS, width)
+
+
+def at_rest(page: Page) -> None:
+    """Drawn anew, and nothing on the page is on its way to another look."""
+    page.evaluate(PAINTED)
+    page.evaluate(AT_REST)

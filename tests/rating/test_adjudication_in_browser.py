@@ -4,7 +4,7 @@ import os
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from looks import PAINTED, fits
+from looks import at_rest, fits
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
@@ -31,7 +31,7 @@ def accessible(page) -> None:
     for theme, width in (("light", 390), ("dark", 1440)):
         page.emulate_media(color_scheme=theme)
         page.set_viewport_size({"width": width, "height": 900})
-        page.evaluate(PAINTED)
+        at_rest(page)
         result = Axe().run(page)
         assert result.violations_count == 0, result.generate_report()
         fits(page, width)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from looks import at_rest
 from pictures import png
 from rating_cast import judgments, press_and_go_on, saved
 
@@ -16,7 +17,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 def axe_finds_nothing(page) -> None:
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
-        page.evaluate("() => new Promise(requestAnimationFrame)")  # colours are computed anew with the next frame
+        at_rest(page)
         found = Axe().run(page)
         assert found.violations_count == 0, found.generate_report()
 
