@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import data
+from .checkpoints import checkpoints_remove
 from .config import Tuning
 from .decoding import Decoding, decode, end_tokens
 from .directory import RunDirectory, write_whole
 from .errors import TrainingError
+from .loop import Objective, Training
 from .models import (
     BASE_MARK,
     Base,
@@ -143,6 +145,25 @@ def sample(run: RunDirectory, spec: dict, settings: Tuning, ready: Prepared, sta
     for (_, row), conversation, answer in zip(rows, messages, answers):
         text = ready.tokenizer.decode(answer.tokens, skip_special_tokens=True).strip()
         run.emit("sample", stage=stage, id=row.get("id"), prompt=conversation[-1]["content"], text=text)
+
+
+def tuned(
+    run: RunDirectory,
+    spec: dict,
+    settings: Tuning,
+    ready: Prepared,
+    train: Objective,
+    validation: Objective | None,
+) -> dict:
+    """Train `ready` on an objective, with samples before and after, and save it; returns what result.json is to say."""
+    training = Training(run, ready.model, train, validation, settings, ready.identity)
+    if training.step == 0:
+        sample(run, spec, settings, ready, "before")
+    metrics = training.work()
+    sample(run, spec, settings, ready, "after")
+    saved = save(run, spec, settings, ready, metrics)
+    checkpoints_remove(run)
+    return {**saved, **training.result(), "rows": len(ready.train)}
 
 
 # --- What is saved ---------------------------------------------------------------------------------------------------

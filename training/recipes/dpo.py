@@ -25,13 +25,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from ..checkpoints import checkpoints_remove
 from ..config import DpoSettings
 from ..data import Pair, pairs
 from ..directory import RunDirectory
-from ..loop import Training
 from ..scoring import Batch, answer_logprobs, answers_batch
-from ..tuning import parent_copy, prepare, sample, save
+from ..tuning import parent_copy, prepare, tuned
 
 
 @contextmanager
@@ -170,11 +168,4 @@ def dpo(run: RunDirectory, spec: dict, settings: DpoSettings) -> dict:
     frozen = parent_copy(ready)
     train = Preference(ready.train, ready.pad, settings, frozen)
     validation = Preference(ready.validation, ready.pad, settings, frozen) if ready.validation else None
-    training = Training(run, ready.model, train, validation, settings, ready.identity)
-    if training.step == 0:
-        sample(run, spec, settings, ready, "before")
-    metrics = training.work()
-    sample(run, spec, settings, ready, "after")
-    saved = save(run, spec, settings, ready, metrics)
-    checkpoints_remove(run)
-    return {**saved, **training.result(), "rows": len(ready.train)}
+    return tuned(run, spec, settings, ready, train, validation)

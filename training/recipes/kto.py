@@ -11,14 +11,12 @@ z estimates β KL(π ‖ π_ref); no gradient flows through it. The reference π
 import torch
 from torch import Tensor
 
-from ..checkpoints import checkpoints_remove
 from ..config import KtoSettings
 from ..data import Example, Labelled, labelled
 from ..directory import RunDirectory
 from ..errors import TrainingError
-from ..loop import Training
 from ..scoring import answer_logprobs, example_batch
-from ..tuning import parent_copy, prepare, sample, save
+from ..tuning import parent_copy, prepare, tuned
 from .dpo import reference_policy
 
 
@@ -126,11 +124,4 @@ def kto(run: RunDirectory, spec: dict, settings: KtoSettings) -> dict:
     frozen = parent_copy(ready)
     train = Thumbs(ready.train, ready.pad, settings, frozen)
     validation = Thumbs(ready.validation, ready.pad, settings, frozen) if len(ready.validation) > 1 else None
-    training = Training(run, ready.model, train, validation, settings, ready.identity)
-    if training.step == 0:
-        sample(run, spec, settings, ready, "before")
-    metrics = training.work()
-    sample(run, spec, settings, ready, "after")
-    saved = save(run, spec, settings, ready, metrics)
-    checkpoints_remove(run)
-    return {**saved, **training.result(), "rows": len(ready.train)}
+    return tuned(run, spec, settings, ready, train, validation)

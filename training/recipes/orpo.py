@@ -12,13 +12,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from ..checkpoints import checkpoints_remove
 from ..config import OrpoSettings
 from ..data import Pair, pairs
 from ..directory import RunDirectory
-from ..loop import Training
 from ..scoring import answer_logprobs, answers_batch
-from ..tuning import prepare, sample, save
+from ..tuning import prepare, tuned
 
 
 def log_odds_ratios(means: Tensor) -> Tensor:
@@ -73,11 +71,4 @@ def orpo(run: RunDirectory, spec: dict, settings: OrpoSettings) -> dict:
     ready = prepare(run, spec, settings, pairs)
     train = OddsRatio(ready.train, ready.pad, settings)
     validation = OddsRatio(ready.validation, ready.pad, settings) if ready.validation else None
-    training = Training(run, ready.model, train, validation, settings, ready.identity)
-    if training.step == 0:
-        sample(run, spec, settings, ready, "before")
-    metrics = training.work()
-    sample(run, spec, settings, ready, "after")
-    saved = save(run, spec, settings, ready, metrics)
-    checkpoints_remove(run)
-    return {**saved, **training.result(), "rows": len(ready.train)}
+    return tuned(run, spec, settings, ready, train, validation)

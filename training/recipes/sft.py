@@ -5,13 +5,11 @@ Loss: mean over the answers' tokens of −log p(token | prompt, earlier tokens);
 
 from torch import Tensor
 
-from ..checkpoints import checkpoints_remove
 from ..config import SftSettings
 from ..data import Example, examples
 from ..directory import RunDirectory
-from ..loop import Training
 from ..scoring import answer_logits, example_batch, token_logprobs
-from ..tuning import prepare, sample, save
+from ..tuning import prepare, tuned
 
 
 class AnswerLikelihood:
@@ -47,11 +45,4 @@ def sft(run: RunDirectory, spec: dict, settings: SftSettings) -> dict:
     ready = prepare(run, spec, settings, examples)
     train = AnswerLikelihood(ready.train, ready.pad)
     validation = AnswerLikelihood(ready.validation, ready.pad) if ready.validation else None
-    training = Training(run, ready.model, train, validation, settings, ready.identity)
-    if training.step == 0:
-        sample(run, spec, settings, ready, "before")
-    metrics = training.work()
-    sample(run, spec, settings, ready, "after")
-    saved = save(run, spec, settings, ready, metrics)
-    checkpoints_remove(run)
-    return {**saved, **training.result(), "rows": len(ready.train)}
+    return tuned(run, spec, settings, ready, train, validation)

@@ -9,13 +9,11 @@ No reference: a high learning rate makes everything less likely, the chosen answ
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from ..checkpoints import checkpoints_remove
 from ..config import SimpoSettings
 from ..data import Pair, pairs
 from ..directory import RunDirectory
-from ..loop import Training
 from ..scoring import answer_logprobs, answers_batch
-from ..tuning import prepare, sample, save
+from ..tuning import prepare, tuned
 
 
 def margin_losses(means: Tensor, *, beta: float, gamma: float) -> Tensor:
@@ -65,11 +63,4 @@ def simpo(run: RunDirectory, spec: dict, settings: SimpoSettings) -> dict:
     ready = prepare(run, spec, settings, pairs)
     train = TargetMargin(ready.train, ready.pad, settings)
     validation = TargetMargin(ready.validation, ready.pad, settings) if ready.validation else None
-    training = Training(run, ready.model, train, validation, settings, ready.identity)
-    if training.step == 0:
-        sample(run, spec, settings, ready, "before")
-    metrics = training.work()
-    sample(run, spec, settings, ready, "after")
-    saved = save(run, spec, settings, ready, metrics)
-    checkpoints_remove(run)
-    return {**saved, **training.result(), "rows": len(ready.train)}
+    return tuned(run, spec, settings, ready, train, validation)
