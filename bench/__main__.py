@@ -1,6 +1,6 @@
 """make bench: repeatable benchmarks. Each writes bench/results/NAME.json and prints a table.
 
-python -m bench                  all but peers, ratings, coverage, and the roles of training
+python -m bench                  all but peers, ratings, coverage, and the roles and methods of training
 python -m bench rating crowd     some
 python -m bench --quick rating   small and short, to see whether it works; writes nothing
 """
@@ -32,10 +32,11 @@ DATABASES = {
     "verdicts": ("sqlite",),
     "peers": ("postgresql",),
     "roles": ("sqlite",),
+    "methods": ("sqlite",),
 }
 # Label Studio and Potato are a gigabyte to install, what rates beside us half a one; four roles train, and thousands of
 # simulations run, for minutes.
-OPTIONAL = {"peers", "ratings", "roles", "coverage"}
+OPTIONAL = {"peers", "ratings", "roles", "coverage", "methods"}
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -86,11 +87,12 @@ def _benchmark(name: str, quick: bool) -> bool:
             if database == "postgresql":
                 environment["DATABASE_URL"] = stack.enter_context(postgresql(home / "postgresql"))
             environment["BENCH_PEERS"] = str(Path(os.environ.get("FEEDBACKHUB_HOME", "var")).resolve() / "peers")
+            environment["BENCH_METHODS"] = str(Path(os.environ.get("FEEDBACKHUB_HOME", "var")).resolve() / "methods")
             environment["BENCH_BASE"] = os.environ.get("FEEDBACKHUB_TEST_BASE") or str(
                 Path(os.environ.get("FEEDBACKHUB_HOME", "var")).resolve() / "models" / "smollm2-135m"
             )
             if quick:
-                environment["BENCH_QUICK"] = "1"
+                environment |= {"BENCH_QUICK": "1", "BENCH_METHODS": str(home / "methods")}
             command = [sys.executable, "-m", "bench", name, "--here", str(home / "rows.json")]
             if subprocess.run(command, env=environment).returncode:
                 return False

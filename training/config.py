@@ -116,6 +116,10 @@ class Tuning(Settings):
     lora_alpha: float = setting(32, "The adapter's output is scaled by alpha / r.", minimum=0.01, maximum=4096)
     # Small adapters on a few steps do not overfit by capacity; dropout also costs time on a CPU.
     lora_dropout: float = setting(0.0, "Share of the adapter's inputs dropped while training.", minimum=0, maximum=0.9)
+    # The backward pass stops below them, and no activations are kept there: half the layers, a quarter less time.
+    lora_layers: int | None = setting(
+        None, "Only the last so many layers get an adapter, which is faster; empty: all.", minimum=1, maximum=10_000
+    )
     # rslora: Kalajdzievski 2023, arXiv 2312.03732; dora: Liu et al. 2024, arXiv 2402.09353 (slower, a little better).
     lora_variant: str = setting(
         "lora",

@@ -117,6 +117,8 @@ def perplexity(run: RunDirectory, spec: dict, settings: EvaluateSettings) -> dic
 
     data.texts: rows `{id, text}` (every token counts) or `{id, messages}` (the last answer's tokens).
     data.references: rows `{id, messages, references}`: each reference as the answer to the messages.
+    With an adapter also base_perplexity, and divergence: the mean of log π − log π_base a text, in nats. Of texts that
+    the model wrote by itself (at temperature 1) that is an estimate of KL(π ‖ π_base).
     """
     key = "texts" if "texts" in spec.get("data", {}) else "references"
     name = data.data_file(spec, key)
@@ -144,6 +146,10 @@ def perplexity(run: RunDirectory, spec: dict, settings: EvaluateSettings) -> dic
     data.need_rows(rows, name, "there is no text to measure.")
     found, lengths = losses(asked, rows)
     measured = {"perplexity": metrics.perplexity_of(found, lengths)}
+    if base.adapter:
+        before, _ = losses(asked, rows, adapter=False)
+        measured["base_perplexity"] = metrics.perplexity_of(before, lengths)
+        measured["divergence"] = metrics.mean_of([b - a for a, b in zip(found, before)])
     return {**report(run, settings, measured, [row.id for row in rows]), "base_path": base.path, **asked.reuse.told()}
 
 

@@ -106,6 +106,8 @@ def load_base(path: str, precision: str = "auto", quantisation: str | None = Non
     from transformers import AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar
 
+    from .attention import short_rows_attention
+
     disable_progress_bar()
     device, dtype = device_and_dtype(precision)
     asked = {"dtype": dtype, "use_safetensors": True, "trust_remote_code": False}
@@ -119,8 +121,10 @@ def load_base(path: str, precision: str = "auto", quantisation: str | None = Non
         raise TrainingError("base_missing", message) from error
     if quantisation:
         _slow_but_right(model)
-        return model.eval()
-    return model.to(device).eval()
+    else:
+        model = model.to(device)
+    short_rows_attention(model)
+    return model.eval()
 
 
 def _quantised(quantisation: str, dtype):
@@ -193,7 +197,7 @@ def attach_adapter(model, base: Base):
 
 
 def attach_lora(model, settings):
-    """The model with a fresh LoRA on all its linear layers but the head; only the LoRA can be trained.
+    """The model with a fresh LoRA on the linear layers of all its layers, or of the last; only the LoRA can be trained.
 
     The start is drawn from settings.seed. B is zero, so that the model answers as before.
     """
@@ -205,12 +209,35 @@ def attach_lora(model, settings):
         r=settings.lora_r,
         lora_alpha=settings.lora_alpha,
         lora_dropout=settings.lora_dropout,
-        target_modules="all-linear",
+        **lora_places(model, settings.lora_layers),
         task_type="CAUSAL_LM",
         use_rslora=settings.lora_variant == "rslora",
         use_dora=settings.lora_variant == "dora",
     )
     return get_peft_model(model, config, autocast_adapter_dtype=False)
+
+
+def lora_places(model, layers: int | None) -> dict:
+    """LoraConfig's arguments for an adapter on every linear layer but the head, or on those of the last `layers`."""
+    import torch
+    from transformers.pytorch_utils import Conv1D
+
+    if layers is None:
+        return {"target_modules": "all-linear"}
+    pattern, stack = _stack(model)
+    linear = (torch.nn.Linear, Conv1D)
+    names = {name.split(".")[-1] for name, part in stack.named_modules() if isinstance(part, linear)}
+    indices = range(max(0, len(stack) - layers), len(stack))
+    return {"target_modules": sorted(names), "layers_to_transform": list(indices), "layers_pattern": pattern}
+
+
+def _stack(model) -> tuple:
+    """(name, list) of a causal model's layers: the longest list of its decoder."""
+    import torch
+
+    decoder = model.get_decoder()
+    found = [(name, part) for name, part in decoder.named_children() if isinstance(part, torch.nn.ModuleList)]
+    return max(found, key=lambda named: len(named[1]))
 
 
 def train_last_layers(model, layers: int, *, head: bool) -> None:
@@ -223,8 +250,7 @@ def train_last_layers(model, layers: int, *, head: bool) -> None:
     model.requires_grad_(False)
     if layers:
         decoder = model.get_decoder()
-        stacks = [part for part in decoder.children() if isinstance(part, torch.nn.ModuleList)]
-        for layer in max(stacks, key=len)[-layers:]:
+        for layer in _stack(model)[1][-layers:]:
             layer.requires_grad_(True)
         for name in FINAL_NORMS:
             if hasattr(decoder, name):

@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 from peft.utils.integrations import dequantize_module_weight
+from safetensors.torch import load_file
 from training_cast import assistant, echo_rows, events, failure, finished, preference_rows, rows_of, tiny_model, user
 
 from training import data
@@ -181,3 +182,34 @@ def test_weights_of_few_bits_cannot_be_trained_themselves(run_dir, tiny):
     kind, words = failure(run_dir("sft", {"train": echo_rows()}, {"method": "full"}, base=base))
     assert kind == "bad_setting"
     assert "Use qlora" in words
+
+
+@pytest.mark.parametrize("recipe", ["dpo", "reward"])
+def test_an_adapter_on_the_last_layers_leaves_the_others_as_they_are(run_dir, tiny, recipe):
+    """It learns, nothing below it is changed or kept for a backward pass, and it is loaded again as it was."""
+    rows = preference_rows()
+    asked = {"max_steps": 12, "learning_rate": 0.01, "precision": "fp32", "lora_layers": 1}
+    folder = run_dir(recipe, {"train": rows, "validation": rows}, asked)
+    metrics = finished(folder)["metrics"]
+    assert metrics["validation_loss"] < 0.98 * metrics["validation_before_loss"]
+    kept = load_file(folder / "adapter" / "adapter_model.safetensors")
+    layers = {name.split(".layers.")[1].split(".")[0] for name in kept if ".layers." in name}
+    assert layers == {"1"}
+    assert len([name for name in kept if "lora_A" in name]) == 7  # q, k, v, o, gate, up, down
+    measured = run_dir(
+        "evaluate",
+        {"texts": echo_rows()},
+        {"suite": "perplexity", "precision": "fp32"},
+        base={"path": str(tiny), "adapter": str(folder / "adapter")},
+        name="again",
+    )
+    found = finished(measured)["metrics"]
+    if recipe == "dpo":
+        changed = found["perplexity"]["value"] / found["base_perplexity"]["value"]
+        assert abs(changed - 1) > 1e-3
+
+
+def test_an_adapter_on_more_layers_than_there_are_is_one_on_all(tiny):
+    many = attach_lora(load_base(str(tiny), "fp32"), SftSettings(lora_layers=99))
+    everywhere = attach_lora(load_base(str(tiny), "fp32"), SftSettings())
+    assert set(many.state_dict()) == set(everywhere.state_dict())
