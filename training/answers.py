@@ -11,6 +11,7 @@ from .config import EvaluateSettings
 from .decoding import Decoding, decode, end_tokens, stream_seed
 from .directory import RunDirectory, to_json, write_whole
 from .embedding import Embedder
+from .encoder_decoder import tokens_of
 from .generate import Wanted, outputs_done, with_system
 from .measuring import Asked
 from .models import base_of
@@ -95,14 +96,14 @@ def _wanted(run: RunDirectory, spec: dict, settings: EvaluateSettings, asked: As
     from .generate import context_of
 
     name = data.data_file(spec, "items")
-    tokens = data.ChatTokens(asked.tokenizer, asked.base.path)
+    tokens = tokens_of(asked.tokenizer, asked.base.path)
     fitting, wanted, count = data.Fitting(context_of(asked.base.path) or 1 << 30), [], 0
     for place, row in data.read_rows(run.path, name):
         count += 1
         if "id" not in row:
             raise place.wrong('a question must have an "id".')
         messages = with_system(data.prompt_messages(row, place), settings.system)
-        prompt = fitting.prompt(tokens.prompt(messages), settings.max_new_tokens, place.line)
+        prompt = tokens.fit(fitting, tokens.prompt(messages), settings.max_new_tokens, place.line)
         if prompt is not None:
             wanted += [Wanted(row["id"], index, prompt) for index in range(settings.samples)]
     if words := fitting.words(name, count):

@@ -126,6 +126,13 @@ class Tuning(Settings):
         "rslora scales by alpha / √r, for high ranks; dora learns size and direction of weights apart, for low ones.",
         choices=["lora", "rslora", "dora"],
     )
+    # All of them: Dettmers et al. 2023, as above; queries and values: Hu et al. 2021, section 4.2.
+    lora_targets: str = setting(
+        "auto",
+        "Layers that get an adapter: all linear ones but the head, or those of queries and values; auto: of an "
+        "encoder–decoder the latter, else all.",
+        choices=["auto", "all-linear", "query-value"],
+    )
     # Dettmers et al. 2023, arXiv 2305.14314: NF4 with double quantisation loses nothing that could be measured.
     quantisation: str = setting(
         "nf4",

@@ -25,11 +25,15 @@ class Place:
 
 @dataclass(frozen=True)
 class Example:
-    """A prompt and its answer in tokens; the answer ends with the token that ends a turn."""
+    """A prompt and its answer in tokens; the answer ends with the token that ends a turn.
+
+    start: the token that a decoder begins the answer with, of an encoder–decoder's rows (encoder_decoder.py).
+    """
 
     prompt: list[int]
     answer: list[int]
     id: object
+    start: int | None = None
 
     @property
     def length(self) -> int:
@@ -47,6 +51,7 @@ class Pair:
     characters: tuple[int, int]
     id: object
     margin: float = 0.0
+    start: int | None = None
 
     @property
     def length(self) -> int:
@@ -62,6 +67,7 @@ class Labelled:
     answer: list[int]
     good: bool
     id: object
+    start: int | None = None
 
     @property
     def length(self) -> int:
@@ -197,6 +203,8 @@ def prompt_messages(row: dict, place: Place) -> list[dict]:
 class ChatTokens:
     """Conversations in tokens, by a tokenizer's chat template."""
 
+    start: int | None = None  # of an encoder–decoder: the token that its decoder begins with
+
     def __init__(self, tokenizer, place_of_base: str):
         if not tokenizer.chat_template:
             raise TrainingError(
@@ -225,6 +233,10 @@ class ChatTokens:
         if end in answer:  # a template may write a newline after the turn's end; the model never has to
             return answer[: len(answer) - answer[::-1].index(end)]
         return [*answer, end]
+
+    def fit(self, fitting: Fitting, prompt: list[int], answer_tokens: int, line: int) -> list[int] | None:
+        """The prompt as it fits beside an answer; None when it does not."""
+        return fitting.prompt(prompt, answer_tokens, line)
 
     def _ids(self, messages: list[dict], *, add_generation_prompt: bool) -> list[int]:
         return self.tokenizer.apply_chat_template(
@@ -255,9 +267,9 @@ def examples(tokens: ChatTokens, rows: Iterable[tuple[Place, dict]], fitting: Fi
         if not messages[-1]["content"].strip():
             raise place.wrong("the answer is empty.")
         answer = tokens.answer(messages[:-1], messages[-1]["content"])
-        prompt = fitting.prompt(tokens.prompt(messages[:-1]), len(answer), place.line)
+        prompt = tokens.fit(fitting, tokens.prompt(messages[:-1]), len(answer), place.line)
         if prompt is not None:
-            made.append(Example(prompt, answer, row.get("id", place.line)))
+            made.append(Example(prompt, answer, row.get("id", place.line), tokens.start))
     return made
 
 
@@ -275,10 +287,10 @@ def pairs(tokens: ChatTokens, rows: Iterable[tuple[Place, dict]], fitting: Fitti
             if better == worse:
                 raise place.wrong("chosen and rejected are the same text.")
             chosen, rejected = (tokens.answer(messages, text) for text in (better, worse))
-            prompt = fitting.prompt(start, max(len(chosen), len(rejected)), place.line)
+            prompt = tokens.fit(fitting, start, max(len(chosen), len(rejected)), place.line)
             if prompt is not None:
-                lengths = len(better), len(worse)
-                made.append(Pair(prompt, chosen, rejected, lengths, row.get("id", place.line), _margin(row, place)))
+                about = (len(better), len(worse)), row.get("id", place.line), _margin(row, place), tokens.start
+                made.append(Pair(prompt, chosen, rejected, *about))
     return made
 
 
@@ -345,7 +357,7 @@ def labelled(tokens: ChatTokens, rows: Iterable[tuple[Place, dict]], fitting: Fi
         if not isinstance(row.get("label"), bool):
             raise place.wrong('"label" must be true (a good answer) or false (a bad one).')
         answer = tokens.answer(messages, text)
-        prompt = fitting.prompt(tokens.prompt(messages), len(answer), place.line)
+        prompt = tokens.fit(fitting, tokens.prompt(messages), len(answer), place.line)
         if prompt is not None:
-            made.append(Labelled(prompt, answer, row["label"], row.get("id", place.line)))
+            made.append(Labelled(prompt, answer, row["label"], row.get("id", place.line), tokens.start))
     return made

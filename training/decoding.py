@@ -1,4 +1,4 @@
-"""Writing answers: left-padded batches, a key–value cache, one random stream an answer."""
+"""Writing answers: batches with a key–value cache, one random stream an answer."""
 
 import hashlib
 import time
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from .sources import DecoderRows
 
 
 @dataclass(frozen=True)
@@ -60,30 +62,16 @@ def decode(
     seeds: of each answer's random stream. check_stop: called before each token; what it raises ends the work.
     Rows that have ended leave the batch once they are a quarter of it, so that a long answer does not keep all waiting.
     """
-    from transformers import DynamicCache
-
     started = time.monotonic()
     device = model.device
-    width = max(map(len, prompts))
-    ids = torch.tensor([[pad] * (width - len(prompt)) + prompt for prompt in prompts], device=device)
-    mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=device)
-    positions = (mask.cumsum(-1) - 1).clamp(min=0)
-    cache = DynamicCache(config=model.config)
-    choose = Chooser(how, prompts, seeds, model.config.get_text_config().vocab_size, device)
+    rows = (DecoderRows if model.config.is_encoder_decoder else PromptRows)(model, prompts, pad)
+    choose = Chooser(how, rows.seen, seeds, model.config.get_text_config().vocab_size, device)
     alive = list(range(len(prompts)))  # the answer that each row of the batch belongs to
     answers: list[Answer | None] = [None] * len(prompts)
     written: list[list[int]] = [[] for _ in prompts]
     for count in range(1, how.max_new_tokens + 1):
         check_stop()
-        out = model(
-            input_ids=ids,
-            attention_mask=mask,
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        tokens = choose(out.logits[:, -1].float(), alive)
+        tokens = choose(rows.logits(), alive)
         for answer, token in zip(alive, tokens.tolist()):
             if answers[answer] is not None:
                 continue
@@ -96,15 +84,51 @@ def decode(
         open_rows = [row for row, answer in enumerate(alive) if answers[answer] is None]
         if not open_rows:
             break
-        ids = tokens[:, None]
-        mask = torch.cat([mask, mask.new_ones(len(alive), 1)], dim=1)
-        positions = positions[:, -1:] + 1
+        rows.take(tokens)
         if len(open_rows) <= 0.75 * len(alive):
-            keep = torch.tensor(open_rows, device=device)
-            cache.batch_select_indices(keep)
-            ids, mask, positions = ids[keep], mask[keep], positions[keep]
+            rows.keep(torch.tensor(open_rows, device=device))
             alive = [alive[row] for row in open_rows]
     return answers
+
+
+class PromptRows:
+    """Prompts and what a causal model writes behind them: padded on the left, with a key–value cache.
+
+    seen: the tokens that count as used before anything is written (for a repetition penalty).
+    """
+
+    def __init__(self, model, prompts: Sequence[list[int]], pad: int):
+        from transformers import DynamicCache
+
+        self.model, self.seen, device = model, prompts, model.device
+        width = max(map(len, prompts))
+        self.ids = torch.tensor([[pad] * (width - len(prompt)) + prompt for prompt in prompts], device=device)
+        self.mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=device)
+        self.positions = (self.mask.cumsum(-1) - 1).clamp(min=0)
+        self.cache = DynamicCache(config=model.config)
+
+    def logits(self) -> Tensor:
+        """[rows, vocabulary] of the next token, fp32."""
+        out = self.model(
+            input_ids=self.ids,
+            attention_mask=self.mask,
+            position_ids=self.positions,
+            past_key_values=self.cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        return out.logits[:, -1].float()
+
+    def take(self, tokens: Tensor) -> None:
+        """Let each row go on with its token."""
+        self.ids = tokens[:, None]
+        self.mask = torch.cat([self.mask, self.mask.new_ones(len(tokens), 1)], dim=1)
+        self.positions = self.positions[:, -1:] + 1
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with these rows alone."""
+        self.cache.batch_select_indices(rows)
+        self.ids, self.mask, self.positions = self.ids[rows], self.mask[rows], self.positions[rows]
 
 
 def _ms(started: float) -> int:

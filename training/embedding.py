@@ -13,6 +13,8 @@ GENERAL_TEXT = Path(__file__).parent / "general_text.txt"
 class Embedder:
     """run.json's `embedder`, {path, adapter?}: the mean of a text's last hidden states, less the general text's mean.
 
+    Of an encoder–decoder they are the encoder's (Ni et al. 2022, Sentence-T5, arXiv 2108.08877).
+
     The states of a language model all point much the same way; without what they share cosines would all be near 1 (Mu
     & Viswanath 2018, "All-but-the-top"). The general text is a fixed one of ours, so a likeness depends on the model
     and the two texts alone.
@@ -53,14 +55,15 @@ class Embedder:
         found = asked.reuse.known(keys, len(rows))
         todo = [number for number in range(len(rows)) if number not in found]
         if todo:
-            decoder = asked.merged.get_decoder()
+            reader = asked.merged.get_decoder() if asked.start is None else asked.merged.get_encoder()
             # a batch wants an answer of one token at least; it is part of the text here
             rows = [replace(row, prompt=row.prompt[:-1], answer=row.prompt[-1:]) for row in rows]
-            for numbers, batch in each_batch(asked.run, self.settings, decoder.device, rows, example_batch, todo):
+            for numbers, batch in each_batch(asked.run, self.settings, reader.device, rows, example_batch, todo):
                 with torch.inference_mode():
-                    hidden = decoder(
-                        input_ids=batch.ids, attention_mask=batch.mask, position_ids=batch.positions, use_cache=False
-                    ).last_hidden_state.float()
+                    given = {"input_ids": batch.ids, "attention_mask": batch.mask}
+                    if asked.start is None:
+                        given |= {"position_ids": batch.positions, "use_cache": False}
+                    hidden = reader(**given).last_hidden_state.float()
                 lengths = torch.tensor([rows[number].length for number in numbers], device=hidden.device)
                 inside = torch.arange(hidden.shape[1], device=hidden.device)[None] < lengths[:, None]
                 means = (hidden * inside[..., None]).sum(1) / lengths[:, None]

@@ -304,10 +304,11 @@ class Measuring:
 
     def _answered(self, tokens: int) -> float:
         from .decoding import Decoding, decode
+        from .encoder_decoder import tokens_of
         from .models import base_of, load_tokenizer
 
         base = base_of(self.spec)
-        chat = data.ChatTokens(load_tokenizer(base.path), base.path)
+        chat = tokens_of(load_tokenizer(base.path), base.path)
         read = list(data.read_rows(self.rehearsal.path, self.spec["data"]["samples"]))[: self.settings.sample_count]
         if not read:
             return 0.0

@@ -6,6 +6,7 @@ from pathlib import Path
 from . import data, metrics
 from .config import EvaluateSettings
 from .directory import RunDirectory, to_json
+from .encoder_decoder import tokens_of
 from .measuring import Asked, each_batch, losses, report
 from .metrics import Measured
 from .overlap import ANSWER_MATCH, TEXT_OVERLAP, Overlap
@@ -124,14 +125,14 @@ def perplexity(run: RunDirectory, spec: dict, settings: EvaluateSettings) -> dic
     name = data.data_file(spec, key)
     asked = Asked(run, spec, settings)
     base, tokenizer = asked.base, asked.tokenizer
-    tokens = data.ChatTokens(tokenizer, base.path) if key == "references" else None
+    tokens = tokens_of(tokenizer, base.path) if key == "references" else None
     fitting, count, rows = data.Fitting(settings.max_length), 0, []
     for place, row in data.read_rows(run.path, name):
         count += 1
         if key == "texts" and isinstance(row.get("text"), str):
-            rows += _text_examples(tokenizer, row["text"], settings.max_length, row.get("id"))
+            rows += _text_examples(asked, row["text"], settings.max_length, row.get("id"))
             continue
-        tokens = tokens or data.ChatTokens(tokenizer, base.path)
+        tokens = tokens or tokens_of(tokenizer, base.path)
         if key == "texts":
             rows += data.examples(tokens, [(place, row)], fitting)
             continue
@@ -157,11 +158,19 @@ def _assistant(text: str) -> dict:
     return {"role": "assistant", "content": text}
 
 
-def _text_examples(tokenizer, text: str, max_length: int, id: object) -> list[data.Example]:
-    """A plain text as examples without a prompt, in pieces of at most max_length tokens."""
-    ids = tokenizer(text)["input_ids"]
+def _text_examples(asked: Asked, text: str, max_length: int, id: object) -> list[data.Example]:
+    """A plain text as examples without a prompt, in pieces of at most max_length tokens.
+
+    An encoder–decoder reads the first half of a piece and is measured on the second: prefix language modelling, Raffel
+    et al. 2020, arXiv 1910.10683, section 3.2.1.
+    """
+    ids = asked.tokenizer(text)["input_ids"]
     pieces = [ids[start : start + max_length] for start in range(0, len(ids), max_length)]
-    return [data.Example([], piece, id) for piece in pieces if len(piece) > 1]
+    pieces = [piece for piece in pieces if len(piece) > 1]
+    if asked.start is None:
+        return [data.Example([], piece, id) for piece in pieces]
+    halves = [(piece[: len(piece) // 2], piece[len(piece) // 2 :]) for piece in pieces]
+    return [data.Example(first, second, id, asked.start) for first, second in halves]
 
 
 def forgetting(run: RunDirectory, spec: dict, settings: EvaluateSettings) -> dict:
@@ -174,7 +183,7 @@ def forgetting(run: RunDirectory, spec: dict, settings: EvaluateSettings) -> dic
     rows = [
         example
         for number, text in enumerate(paragraphs)
-        for example in _text_examples(asked.tokenizer, text, settings.max_length, number)
+        for example in _text_examples(asked, text, settings.max_length, number)
     ]
     after, lengths = losses(asked, rows)
     measured = {"perplexity": metrics.perplexity_of(after, lengths)}
@@ -199,7 +208,7 @@ def preference_accuracy(run: RunDirectory, spec: dict, settings: EvaluateSetting
     base, model, tokenizer = asked.base, asked.model, asked.tokenizer
     fitting = data.Fitting(settings.max_length)
     read = list(data.read_rows(run.path, name))
-    pairs = data.pairs(data.ChatTokens(tokenizer, base.path), read, fitting)
+    pairs = data.pairs(tokens_of(tokenizer, base.path), read, fitting)
     if words := fitting.words(name, len(read)):
         run.warn(words)
     data.need_rows(pairs, name, "there is no pair to measure.")

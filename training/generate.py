@@ -10,6 +10,7 @@ from . import data
 from .config import GenerateSettings
 from .decoding import Answer, Decoding, decode, end_tokens, stream_seed
 from .directory import RunDirectory, to_json
+from .encoder_decoder import tokens_of
 from .models import base_of, load_policy, load_tokenizer
 
 OUTPUTS = "outputs.jsonl"
@@ -37,7 +38,7 @@ def generate(run: RunDirectory, spec: dict, settings: GenerateSettings) -> dict:
     base = base_of(spec)
     tokenizer = load_tokenizer(base.path)
     run.check_stop()
-    wanted = prompts_wanted(run, spec, settings, data.ChatTokens(tokenizer, base.path), context_of(base.path))
+    wanted = prompts_wanted(run, spec, settings, tokens_of(tokenizer, base.path), context_of(base.path))
     done = outputs_done(run.path / OUTPUTS)
     todo = [answer for answer in wanted if answer.key not in done]
     run.status(message=f"{len(wanted)} answers wanted, {len(wanted) - len(todo)} there already")
@@ -82,7 +83,7 @@ def prompts_wanted(
         if not isinstance(n, int) or isinstance(n, bool) or n < 1:
             raise place.wrong(f'"n" must be a whole number from 1 on; it is {n!r}.')
         messages = with_system(data.prompt_messages(row, place), row.get("system") or settings.system)
-        prompt = fitting.prompt(tokens.prompt(messages), settings.max_new_tokens, place.line)
+        prompt = tokens.fit(fitting, tokens.prompt(messages), settings.max_new_tokens, place.line)
         if prompt is not None:
             wanted += [Wanted(row["id"], index, prompt) for index in range(n)]
     if words := fitting.words(name, count):

@@ -237,9 +237,13 @@ def _hellaswag(row: dict) -> dict:
 # --- Choosing and writing --------------------------------------------------------------------------------------------
 
 
-def pair_tokens(tokenizer, context: str, ending: str) -> tuple[list[int], list[int]]:
+def pair_tokens(tokenizer, context: str, ending: str, *, apart: bool = False) -> tuple[list[int], list[int]]:
     """A context and what follows it in tokens, as the harness cuts them; an empty context is the token that begins (or
-    else ends) a text."""
+    else ends) a text. apart: each by itself, for an encoder–decoder."""
+    if apart:
+        stripped = context.rstrip()
+        ending = tokenizer(context[len(stripped) :] + ending, add_special_tokens=False)["input_ids"]
+        return tokenizer(stripped)["input_ids"] or [tokenizer.eos_token_id], ending
     if not context:
         first = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
         ids = tokenizer(ending, add_special_tokens=False)["input_ids"]
@@ -255,10 +259,10 @@ def _chosen(asked: Asked, config: dict, questions: list[Question]) -> tuple[dict
     rows, cut = [], 0
     for question in questions:
         for context, ending in zip(question.contexts, question.endings):
-            before, after = pair_tokens(asked.tokenizer, context, ending)
+            before, after = pair_tokens(asked.tokenizer, context, ending, apart=asked.start is not None)
             room = max(asked.settings.max_length - len(after), 1)
             cut += len(before) > room
-            rows.append(data.Example(before[-room:], after, question.id))
+            rows.append(data.Example(before[-room:], after, question.id, asked.start))
     if cut:
         asked.run.warn(
             f"{cut} of {len(rows)} questions lost their beginning: max_length is {asked.settings.max_length}."

@@ -49,6 +49,13 @@ class Asked:
         run.check_stop()
 
     @cached_property
+    def start(self) -> int | None:
+        """Of an encoder–decoder the token that its decoder begins with."""
+        from .encoder_decoder import start_of
+
+        return start_of(self.base.path)
+
+    @cached_property
     def model(self):
         """The policy with its adapter beside it, so that it can be switched off."""
         from .models import load_policy

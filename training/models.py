@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .directory import RunDirectory, write_whole
+from .encoder_decoder import seq2seq_config
 from .errors import TrainingError
 
 # Beside an adapter: the fingerprint of the weights that it was trained on.
 BASE_MARK = "base.json"
 QUANTISATIONS = ("nf4", "int8")
 FINAL_NORMS = ("norm", "ln_f", "final_layer_norm", "final_layernorm")  # Llama and most, GPT-2, OPT, Phi
+QUERY_VALUE = {"q", "v", "q_proj", "v_proj", "query", "value", "q_lin", "v_lin"}  # T5, Llama and BART, BERT, DistilBERT
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 
@@ -99,11 +101,13 @@ def load_tokenizer(path: str):
 
 
 def load_base(path: str, precision: str = "auto", quantisation: str | None = None):
-    """The causal model of a folder or hub id, in evaluation mode. Raises TrainingError (`base_missing`).
+    """The model of a folder or hub id, causal or encoder–decoder, in evaluation mode.
+
+    Raises TrainingError (`base_missing`).
 
     quantisation: nf4 (4 bits, double quantisation) or int8; the products are still in `precision`.
     """
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
     from transformers.utils.logging import disable_progress_bar
 
     from .attention import short_rows_attention
@@ -115,7 +119,8 @@ def load_base(path: str, precision: str = "auto", quantisation: str | None = Non
         # Such a model cannot be moved once it is loaded.
         asked |= {"quantization_config": _quantised(quantisation, dtype), "device_map": {"": device}}
     try:
-        model = AutoModelForCausalLM.from_pretrained(path, **asked)
+        kind = AutoModelForSeq2SeqLM if seq2seq_config(path) else AutoModelForCausalLM
+        model = kind.from_pretrained(path, **asked)
     except (OSError, ValueError) as error:
         message = f"The base {path} could not be loaded: {_first_line(error)}"
         raise TrainingError("base_missing", message) from error
@@ -197,7 +202,7 @@ def attach_adapter(model, base: Base):
 
 
 def attach_lora(model, settings):
-    """The model with a fresh LoRA on the linear layers of all its layers, or of the last; only the LoRA can be trained.
+    """The model with a fresh LoRA where settings.lora_targets and lora_layers say; only the LoRA can be trained.
 
     The start is drawn from settings.seed. B is zero, so that the model answers as before.
     """
@@ -209,35 +214,53 @@ def attach_lora(model, settings):
         r=settings.lora_r,
         lora_alpha=settings.lora_alpha,
         lora_dropout=settings.lora_dropout,
-        **lora_places(model, settings.lora_layers),
-        task_type="CAUSAL_LM",
+        **lora_places(model, settings),
+        task_type="SEQ_2_SEQ_LM" if model.config.is_encoder_decoder else "CAUSAL_LM",
         use_rslora=settings.lora_variant == "rslora",
         use_dora=settings.lora_variant == "dora",
     )
     return get_peft_model(model, config, autocast_adapter_dtype=False)
 
 
-def lora_places(model, layers: int | None) -> dict:
-    """LoraConfig's arguments for an adapter on every linear layer but the head, or on those of the last `layers`."""
+def lora_places(model, settings) -> dict:
+    """LoraConfig's arguments for what the settings want an adapter on: which linear layers, of which of its layers."""
     import torch
     from transformers.pytorch_utils import Conv1D
 
-    if layers is None:
-        return {"target_modules": "all-linear"}
+    targets = lora_targets(model, settings.lora_targets)
+    if settings.lora_layers is None:
+        return {"target_modules": targets}
     pattern, stack = _stack(model)
-    linear = (torch.nn.Linear, Conv1D)
-    names = {name.split(".")[-1] for name, part in stack.named_modules() if isinstance(part, linear)}
-    indices = range(max(0, len(stack) - layers), len(stack))
-    return {"target_modules": sorted(names), "layers_to_transform": list(indices), "layers_pattern": pattern}
+    if targets == "all-linear":
+        linear = (torch.nn.Linear, Conv1D)
+        targets = sorted({name.split(".")[-1] for name, part in stack.named_modules() if isinstance(part, linear)})
+    last = range(max(0, len(stack) - settings.lora_layers), len(stack))
+    return {"target_modules": targets, "layers_to_transform": list(last), "layers_pattern": pattern}
 
 
 def _stack(model) -> tuple:
-    """(name, list) of a causal model's layers: the longest list of its decoder."""
+    """(name, list) of a model's layers: the longest list of its decoder."""
     import torch
 
     decoder = model.get_decoder()
     found = [(name, part) for name, part in decoder.named_children() if isinstance(part, torch.nn.ModuleList)]
     return max(found, key=lambda named: len(named[1]))
+
+
+def lora_targets(model, wanted: str) -> str | list[str]:
+    """What PEFT is to put a LoRA on: all linear layers but the head, or those of queries and values.
+
+    auto: an encoder–decoder has it on queries and values (Hu et al. 2021, section 4.2), any other on all. Raises
+    TrainingError (`bad_setting`) where no layer has such a name.
+    """
+    if wanted == "all-linear" or (wanted == "auto" and not model.config.is_encoder_decoder):
+        return "all-linear"
+    found = {name.rsplit(".", 1)[-1] for name, module in model.named_modules() if hasattr(module, "out_features")}
+    targets = sorted(found & QUERY_VALUE)
+    if not targets:
+        message = "lora_targets: no layer of this base is called a query or a value; use all-linear."
+        raise TrainingError("bad_setting", message)
+    return targets
 
 
 def train_last_layers(model, layers: int, *, head: bool) -> None:
@@ -258,7 +281,24 @@ def train_last_layers(model, layers: int, *, head: bool) -> None:
     elif head:
         output = model.get_output_embeddings()
         output.weight = torch.nn.Parameter(output.weight.detach().clone())
-        model.config.tie_word_embeddings = False
+        if not model.config.is_encoder_decoder:  # its two embeddings stay tied; a head with other values is not
+            model.config.tie_word_embeddings = False
+
+
+def dropout_off(model) -> None:
+    """Take away the dropout that a model comes with (T5, BART, GPT-2); an adapter's own is put on later and stays.
+
+    Where a policy is compared with its parent both must compute alike: with dropout in one of them the first loss of
+    DPO is not ln 2.
+    """
+    import torch
+
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+        for name in ("dropout", "attention_dropout", "activation_dropout"):
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, 0.0)
 
 
 def checkpointing_on(model) -> None:

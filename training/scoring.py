@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from .data import Example, Pair
+from .sources import SourceBatch, source_batch
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,10 @@ class Batch:
     answers: int
 
 
-def example_batch(examples: Sequence[Example], pad: int, device) -> Batch:
+def example_batch(examples: Sequence[Example], pad: int, device) -> Batch | SourceBatch:
     """Examples as a batch; answer i is example i's."""
+    if (start := examples[0].start) is not None:
+        return source_batch([one.prompt for one in examples], [one.answer for one in examples], start, pad, device)
     length = max(example.length for example in examples)
     ids = torch.full((len(examples), length), pad)
     mask = torch.zeros(len(examples), length, dtype=torch.long)
@@ -58,12 +61,15 @@ def example_batch(examples: Sequence[Example], pad: int, device) -> Batch:
     )
 
 
-def pair_batch(pairs: Sequence[Pair], pad: int, device) -> Batch:
+def pair_batch(pairs: Sequence[Pair], pad: int, device) -> Batch | SourceBatch:
     """Pairs as a batch with the prompt held once; answers 2i and 2i + 1 are pair i's chosen and rejected.
 
     A row is prompt, chosen, rejected. The rejected answer's positions continue the prompt's, and the mask hides the
     chosen one from it, so that each answer sees what it would see in a row of its own.
     """
+    if (start := pairs[0].start) is not None:
+        answers = [answer for pair in pairs for answer in (pair.chosen, pair.rejected)]
+        return source_batch([pair.prompt for pair in pairs for _ in range(2)], answers, start, pad, device)
     length = max(pair.length for pair in pairs)
     ids = torch.full((len(pairs), length), pad)
     positions = torch.zeros(len(pairs), length, dtype=torch.long)
@@ -96,12 +102,14 @@ def pair_batch(pairs: Sequence[Pair], pad: int, device) -> Batch:
     )
 
 
-def answers_batch(pairs: Sequence[Pair], pad: int, model) -> Batch:
+def answers_batch(pairs: Sequence[Pair], pad: int, model) -> Batch | SourceBatch:
     """Pairs as a batch, in whichever form is less work: with the prompt held once, or each answer in a row of its own.
 
     Answers 2i and 2i + 1 are pair i's chosen and rejected. With a short prompt and long answers a shared row loses by
     its attention, which is quadratic, what it saves on the prompt.
     """
+    if pairs[0].start is not None:
+        return pair_batch(pairs, pad, model.device)
     width = getattr(model, "policy", model).config.hidden_size
     shared = max(pair.length for pair in pairs)
     alone = max(len(pair.prompt) + max(len(pair.chosen), len(pair.rejected)) for pair in pairs)
@@ -130,11 +138,14 @@ def head_only_at(model, positions: Tensor) -> Iterator[None]:
         handle.remove()
 
 
-def answer_logits(model, batch: Batch) -> Tensor:
+def answer_logits(model, batch: Batch | SourceBatch) -> Tensor:
     """Logits that predict the answers' tokens; [tokens, vocabulary], in the model's number format."""
+    if isinstance(batch, SourceBatch):
+        given = batch.inputs(model)
+    else:
+        given = {"input_ids": batch.ids, "attention_mask": batch.mask, "position_ids": batch.positions}
     with head_only_at(model, batch.predicts):
-        out = model(input_ids=batch.ids, attention_mask=batch.mask, position_ids=batch.positions, use_cache=False)
-    return out.logits[0]
+        return model(**given, use_cache=False).logits[0]
 
 
 def token_logprobs(logits: Tensor, batch: Batch) -> Tensor:

@@ -13,6 +13,7 @@ from .checkpoints import checkpoints_remove
 from .config import Tuning
 from .decoding import Decoding, decode, end_tokens
 from .directory import RunDirectory, write_whole
+from .encoder_decoder import recipe_check, tokens_of
 from .errors import TrainingError
 from .loop import Objective, Training
 from .models import (
@@ -20,6 +21,7 @@ from .models import (
     Base,
     attach_lora,
     base_of,
+    dropout_off,
     fingerprint,
     load_base,
     load_tokenizer,
@@ -57,6 +59,7 @@ def prepare(run: RunDirectory, spec: dict, settings: Tuning, tokenise: Callable)
     tokenise: `data.examples`, `data.pairs` or `data.labelled`.
     """
     base = base_of(spec)
+    recipe_check(base.path, settings.recipe)
     train_file = data.data_file(spec, "train")
     tokenizer = load_tokenizer(base.path)
     run.check_stop()
@@ -71,6 +74,8 @@ def prepare(run: RunDirectory, spec: dict, settings: Tuning, tokenise: Callable)
     run.check_stop()
     quantisation = _quantisation(base, settings)
     model = load_base(path, settings.precision, quantisation)
+    if settings.recipe != "sft":
+        dropout_off(model)
     if quantisation or settings.method == "lora":
         model = attach_lora(model, settings)
     elif settings.method == "frozen":
@@ -109,7 +114,7 @@ def parent_copy(ready: Prepared):
 def _rows(run: RunDirectory, base: Base, tokenizer, settings: Tuning, name: str, tokenise: Callable) -> list:
     fitting = data.Fitting(settings.max_length)
     read = list(data.read_rows(run.path, name))
-    made = tokenise(data.ChatTokens(tokenizer, base.path), read, fitting)
+    made = tokenise(tokens_of(tokenizer, base.path), read, fitting)
     run.rows_fitted(name, len(read), fitting)
     if words := fitting.words(name, len(read)):
         run.warn(words)
@@ -130,7 +135,7 @@ def sample(run: RunDirectory, spec: dict, settings: Tuning, ready: Prepared, sta
     if not rows:
         return
     run.status("sampling", message=f"{len(rows)} answers {stage} the training")
-    tokens = data.ChatTokens(ready.tokenizer, ready.path)
+    tokens = tokens_of(ready.tokenizer, ready.path)
     messages = [data.prompt_messages(row, place) for place, row in rows]
     ready.model.eval()
     answers = decode(

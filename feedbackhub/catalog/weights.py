@@ -59,6 +59,14 @@ def base_check(folder: Path) -> None:
         header_read(file)
 
 
+def is_encoder_decoder(folder: Path) -> bool:
+    """Whether the model in `folder` is an encoder–decoder (T5, BART) by its own word; False where it cannot be read."""
+    try:
+        return _config_read(folder / "config.json").get("is_encoder_decoder") is True
+    except WeightsError:
+        return False
+
+
 def adapter_check(folder: Path, *, base: str, base_is_folder: bool) -> None:
     """Raise WeightsError unless `folder` holds a PEFT adapter that fits the base (a folder, or a hub id)."""
     if not folder.is_dir():

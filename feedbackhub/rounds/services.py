@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from pathlib import Path
 
 from django.conf import settings as site
 from django.db import IntegrityError, transaction
@@ -10,6 +11,7 @@ from django.utils.translation import gettext as _
 
 from feedbackhub.accounts.models import User
 from feedbackhub.catalog.models import ModelVersion, Prompt, Split
+from feedbackhub.catalog.weights import is_encoder_decoder
 from feedbackhub.core.errors import DomainError
 from feedbackhub.projects.models import Project
 from feedbackhub.runs import services as runs
@@ -19,7 +21,7 @@ from . import doubt, follow_up
 from .datasets import chat
 from .models import PreferenceDataset, Round
 from .preflight import leaked
-from .recipes import DATASET_KIND, ONLINE, RULES, recipe_check, settings_check
+from .recipes import DATASET_KIND, ENCODER_DECODER, ONLINE, RULES, recipe_check, settings_check
 
 JOB = "feedbackhub.rounds.jobs.round_run"
 SAMPLE_PROMPTS = 4
@@ -44,6 +46,7 @@ def round_create(
     recipe_check(recipe)
     settings = settings_check(recipe, settings or {})
     _base_check(project, base_model)
+    _recipe_fits(recipe, base_model)
     _reward_check(project, recipe, reward_model, settings)
     _dataset_check(project, recipe, dataset)
     number = (Round.objects.filter(project=project).aggregate(last=Max("number"))["last"] or 0) + 1
@@ -78,6 +81,17 @@ def _base_check(project: Project, base: ModelVersion) -> None:
         ) % {"base": base.name, "kind": base.get_kind_display()}
     else:
         return
+    raise DomainError(message, fields={"base_model": message})
+
+
+def _recipe_fits(recipe: str, base: ModelVersion) -> None:
+    """Whether the recipe tunes a base of this kind, as far as its folder tells."""
+    if recipe in ENCODER_DECODER or not is_encoder_decoder(Path(base.base)):
+        return
+    message = _(
+        'model "%(base)s" is an encoder–decoder; recipe %(recipe)s is for causal models. These tune it: %(those)s.'
+    )
+    message %= {"base": base.name, "recipe": recipe, "those": ", ".join(ENCODER_DECODER)}
     raise DomainError(message, fields={"base_model": message})
 
 

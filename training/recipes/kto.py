@@ -51,9 +51,10 @@ class Thumbs:
         return self.rows[row].length + self._mismatched(row).length
 
     def _mismatched(self, row: int) -> Example:
-        answer = self.rows[(row + len(self.rows) // 2) % len(self.rows)].answer
+        own, answer = self.rows[row], self.rows[(row + len(self.rows) // 2) % len(self.rows)].answer
         room = max(1, self.settings.max_length - len(answer))
-        return Example(self.rows[row].prompt[-room:], answer, self.rows[row].id)
+        prompt = own.prompt[-room:] if own.start is None else own.prompt  # an encoder's has its own row
+        return Example(prompt, answer, own.id, own.start)
 
     def loss(self, model, rows: list[int]) -> tuple[Tensor, dict[str, float]]:
         own = example_batch([self.rows[row] for row in rows], self.pad, model.device)
