@@ -39,7 +39,7 @@ class Example:
 @dataclass(frozen=True)
 class Pair:
     """A prompt with a chosen and a rejected answer, in tokens. characters: of the two answers' texts. margin: by how
-    much the rewards are to differ at least."""
+    much the rewards are to differ at least. texts: the two answers; category: of the row, or its source."""
 
     prompt: list[int]
     chosen: list[int]
@@ -47,6 +47,8 @@ class Pair:
     characters: tuple[int, int]
     id: object
     margin: float = 0.0
+    texts: tuple[str, str] = ("", "")
+    category: str = ""
 
     @property
     def length(self) -> int:
@@ -277,8 +279,8 @@ def pairs(tokens: ChatTokens, rows: Iterable[tuple[Place, dict]], fitting: Fitti
             chosen, rejected = (tokens.answer(messages, text) for text in (better, worse))
             prompt = fitting.prompt(start, max(len(chosen), len(rejected)), place.line)
             if prompt is not None:
-                lengths = len(better), len(worse)
-                made.append(Pair(prompt, chosen, rejected, lengths, row.get("id", place.line), _margin(row, place)))
+                lengths, known = (len(better), len(worse)), (_margin(row, place), (better, worse), _category(row))
+                made.append(Pair(prompt, chosen, rejected, lengths, row.get("id", place.line), *known))
     return made
 
 
@@ -322,6 +324,10 @@ def _margin(row: dict, place: Place) -> float:
     if isinstance(margin, bool) or not isinstance(margin, int | float) or not 0 <= margin <= 100:
         raise place.wrong('"margin" must be a number from 0 to 100.')
     return float(margin)
+
+
+def _category(row: dict) -> str:
+    return str(row.get("category") or row.get("source") or "")
 
 
 def answered(tokens: ChatTokens, rows: Iterable[tuple[Place, dict]], fitting: Fitting) -> list[Example]:

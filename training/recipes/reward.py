@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from .. import baselines
+from ..calibration import report, win
 from ..checkpoints import checkpoints_remove
 from ..config import RewardSettings
 from ..data import Pair, pairs
@@ -92,8 +94,8 @@ class Comparisons:
 
 
 @torch.no_grad()
-def calibration(run: RunDirectory, model: RewardModel, validation: Comparisons) -> dict:
-    """{temperature, reliability, accuracy_by_length, longer_accuracy} on the validation rows."""
+def calibration(run: RunDirectory, model: RewardModel, train: Comparisons, validation: Comparisons) -> dict:
+    """What the validation rows say of the model: {temperature, reliability, accuracy, baselines, slices, pairs, …}."""
     model.eval()
     differences: list[float] = []
     size = validation.settings.batch_size
@@ -102,22 +104,19 @@ def calibration(run: RunDirectory, model: RewardModel, validation: Comparisons) 
         found = validation.rewards(model, list(range(start, min(start + size, len(validation))))).mean(dim=2)
         differences += (found[:, 0] - found[:, 1]).tolist()
     temperature = temperature_of(differences)
-    longer = [pair.characters[0] - pair.characters[1] for pair in validation.rows]
+    longer = baselines.longer(validation.rows)
     parts = {"chosen_longer": [], "chosen_shorter": []}
     for difference, length in zip(differences, longer):
         if length:
-            parts["chosen_longer" if length > 0 else "chosen_shorter"].append(_win(difference))
+            parts["chosen_longer" if length > 0 else "chosen_shorter"].append(win(difference))
     return {
         "temperature": temperature,
         "reliability": reliability(differences, temperature),
         "accuracy_by_length": {name: sum(part) / len(part) for name, part in parts.items() if part},
-        "longer_accuracy": sum(map(_win, longer)) / len(longer),
+        "longer_accuracy": sum(map(win, longer)) / len(longer),
         "pairs": len(differences),
+        **report(train.rows, validation.rows, differences),
     }
-
-
-def _win(difference: float) -> float:
-    return 0.5 if difference == 0 else float(difference > 0)
 
 
 def reward(run: RunDirectory, spec: dict, settings: RewardSettings) -> dict:
@@ -128,7 +127,7 @@ def reward(run: RunDirectory, spec: dict, settings: RewardSettings) -> dict:
     validation = Comparisons(ready.validation, ready.pad, settings, bootstrap=False) if ready.validation else None
     training = Training(run, model, train, validation, settings, ready.identity)
     metrics = training.work()
-    about = calibration(run, model, validation) if validation else {"temperature": 1.0}
+    about = calibration(run, model, train, validation) if validation else {"temperature": 1.0}
     saved = save(run, spec, settings, ready, metrics, extra=lambda folder: reward_save(model, folder, about))
     checkpoints_remove(run)
     return {**saved, **training.result(), "rows": len(ready.train), "calibration": about}
