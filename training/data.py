@@ -39,7 +39,8 @@ class Example:
 @dataclass(frozen=True)
 class Pair:
     """A prompt with a chosen and a rejected answer, in tokens. characters: of the two answers' texts. margin: by how
-    much the rewards are to differ at least. texts: the two answers; category: of the row, or its source."""
+    much the rewards are to differ at least. texts: the two answers; category: of the row, or its source. line: of
+    the file, 0 unknown; tiers: where the two answers stand in that line's ranking."""
 
     prompt: list[int]
     chosen: list[int]
@@ -49,6 +50,8 @@ class Pair:
     margin: float = 0.0
     texts: tuple[str, str] = ("", "")
     category: str = ""
+    line: int = 0
+    tiers: tuple[int, int] = (0, 1)
 
     @property
     def length(self) -> int:
@@ -273,14 +276,16 @@ def pairs(tokens: ChatTokens, rows: Iterable[tuple[Place, dict]], fitting: Fitti
     for place, row in rows:
         messages = prompt_messages({"prompt": row.get("prompt")}, place)
         start = tokens.prompt(messages)
-        for better, worse in _compared(row, place):
+        for better, worse, tiers in _compared(row, place):
             if better == worse:
                 raise place.wrong("chosen and rejected are the same text.")
             chosen, rejected = (tokens.answer(messages, text) for text in (better, worse))
             prompt = fitting.prompt(start, max(len(chosen), len(rejected)), place.line)
             if prompt is not None:
-                lengths, known = (len(better), len(worse)), (_margin(row, place), (better, worse), _category(row))
-                made.append(Pair(prompt, chosen, rejected, lengths, row.get("id", place.line), *known))
+                texts, lengths = (better, worse), (len(better), len(worse))
+                about = {"margin": _margin(row, place), "category": _category(row), "line": place.line}
+                id = row.get("id", place.line)
+                made.append(Pair(prompt, chosen, rejected, lengths, id, **about, texts=texts, tiers=tiers))
     return made
 
 
@@ -306,17 +311,22 @@ def questions(
     return made
 
 
-def _compared(row: dict, place: Place) -> list[tuple[str, str]]:
-    """(better, worse) texts of a row: one pair, or all of a ranking."""
+def _compared(row: dict, place: Place) -> list[tuple[str, str, tuple[int, int]]]:
+    """(better text, worse text, their tiers) of a row: one pair, or all of a ranking."""
     if "ranking" not in row:
-        return [(answer_text(row, "chosen", place), answer_text(row, "rejected", place))]
+        return [(answer_text(row, "chosen", place), answer_text(row, "rejected", place), (0, 1))]
     tiers = row["ranking"]
     if not isinstance(tiers, list) or len(tiers) < 2 or not all(isinstance(tier, list) and tier for tier in tiers):
         raise place.wrong(
             '"ranking" must be a list of at least two lists of answers, the best first, such as [["a"], ["b"]].'
         )
     texts = [[answer_text({"ranking": answer}, "ranking", place) for answer in tier] for tier in tiers]
-    return [(better, worse) for first, second in combinations(texts, 2) for better in first for worse in second]
+    return [
+        (better, worse, (first, second))
+        for first, second in combinations(range(len(texts)), 2)
+        for better in texts[first]
+        for worse in texts[second]
+    ]
 
 
 def _margin(row: dict, place: Place) -> float:
