@@ -310,6 +310,20 @@ class RewardSettings(Tuning):
         "answers: no answer counts twice for being compared twice, as in rankings; pairs: each pair counts once.",
         choices=["answers", "pairs"],
     )
+    # Ouyang et al. 2022, arXiv 2203.02155, section 3.5, take pairs. Zhu et al. 2023, arXiv 2301.11270: both come to the
+    # truth, the likelihood of whole rankings with fewer of them.
+    ranking_loss: str = setting(
+        "pairs",
+        "What a ranking of more than two answers is: all its pairs, or (plackett_luce) a choice of the best among "
+        "what is left, again and again.",
+        choices=["pairs", "plackett_luce"],
+    )
+    prompt_sharing: str = setting(
+        "rows",
+        "What goes through the model in one piece, the prompt computed once: rows, the answers of a pair or a ranking; "
+        "prompts, those of all pairs and rankings of one prompt. batch_size counts such pieces.",
+        choices=["rows", "prompts"],
+    )
     # Coste et al. 2024, arXiv 2310.02743: four or five members show most of the spread.
     heads: int = setting(
         4, "Heads, each on a bootstrap of the pairs: their spread is the uncertainty.", minimum=1, maximum=64

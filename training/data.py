@@ -43,7 +43,8 @@ class Example:
 @dataclass(frozen=True)
 class Pair:
     """A prompt with a chosen and a rejected answer, in tokens. characters: of the two answers' texts. margin: by how
-    much the rewards are to differ at least."""
+    much the rewards are to differ at least. texts: the two answers; category: of the row, or its source. line: of
+    the file, 0 unknown; tiers: where the two answers stand in that line's ranking."""
 
     prompt: list[int]
     chosen: list[int]
@@ -52,6 +53,10 @@ class Pair:
     id: object
     margin: float = 0.0
     start: int | None = None
+    texts: tuple[str, str] = ("", "")
+    category: str = ""
+    line: int = 0
+    tiers: tuple[int, int] = (0, 1)
 
     @property
     def length(self) -> int:
@@ -283,14 +288,16 @@ def pairs(tokens: ChatTokens, rows: Iterable[tuple[Place, dict]], fitting: Fitti
     for place, row in rows:
         messages = prompt_messages({"prompt": row.get("prompt")}, place)
         start = tokens.prompt(messages)
-        for better, worse in _compared(row, place):
+        for better, worse, tiers in _compared(row, place):
             if better == worse:
                 raise place.wrong("chosen and rejected are the same text.")
             chosen, rejected = (tokens.answer(messages, text) for text in (better, worse))
             prompt = tokens.fit(fitting, start, max(len(chosen), len(rejected)), place.line)
             if prompt is not None:
-                about = (len(better), len(worse)), row.get("id", place.line), _margin(row, place), tokens.start
-                made.append(Pair(prompt, chosen, rejected, *about))
+                texts, lengths = (better, worse), (len(better), len(worse))
+                about = {"margin": _margin(row, place), "category": _category(row), "line": place.line}
+                about |= {"texts": texts, "tiers": tiers, "start": tokens.start}
+                made.append(Pair(prompt, chosen, rejected, lengths, row.get("id", place.line), **about))
     return made
 
 
@@ -316,17 +323,22 @@ def questions(
     return made
 
 
-def _compared(row: dict, place: Place) -> list[tuple[str, str]]:
-    """(better, worse) texts of a row: one pair, or all of a ranking."""
+def _compared(row: dict, place: Place) -> list[tuple[str, str, tuple[int, int]]]:
+    """(better text, worse text, their tiers) of a row: one pair, or all of a ranking."""
     if "ranking" not in row:
-        return [(answer_text(row, "chosen", place), answer_text(row, "rejected", place))]
+        return [(answer_text(row, "chosen", place), answer_text(row, "rejected", place), (0, 1))]
     tiers = row["ranking"]
     if not isinstance(tiers, list) or len(tiers) < 2 or not all(isinstance(tier, list) and tier for tier in tiers):
         raise place.wrong(
             '"ranking" must be a list of at least two lists of answers, the best first, such as [["a"], ["b"]].'
         )
     texts = [[answer_text({"ranking": answer}, "ranking", place) for answer in tier] for tier in tiers]
-    return [(better, worse) for first, second in combinations(texts, 2) for better in first for worse in second]
+    return [
+        (better, worse, (first, second))
+        for first, second in combinations(range(len(texts)), 2)
+        for better in texts[first]
+        for worse in texts[second]
+    ]
 
 
 def _margin(row: dict, place: Place) -> float:
@@ -334,6 +346,10 @@ def _margin(row: dict, place: Place) -> float:
     if isinstance(margin, bool) or not isinstance(margin, int | float) or not 0 <= margin <= 100:
         raise place.wrong('"margin" must be a number from 0 to 100.')
     return float(margin)
+
+
+def _category(row: dict) -> str:
+    return str(row.get("category") or row.get("source") or "")
 
 
 def answered(tokens: ChatTokens, rows: Iterable[tuple[Place, dict]], fitting: Fitting) -> list[Example]:

@@ -61,36 +61,39 @@ def example_batch(examples: Sequence[Example], pad: int, device) -> Batch | Sour
     )
 
 
-def pair_batch(pairs: Sequence[Pair], pad: int, device) -> Batch | SourceBatch:
-    """Pairs as a batch with the prompt held once; answers 2i and 2i + 1 are pair i's chosen and rejected.
+# A prompt and its answers, in tokens.
+Answered = tuple[list[int], list[list[int]]]
 
-    A row is prompt, chosen, rejected. The rejected answer's positions continue the prompt's, and the mask hides the
-    chosen one from it, so that each answer sees what it would see in a row of its own.
+
+def shared_batch(rows: Sequence[Answered], pad: int, device) -> Batch:
+    """Prompts, each held once, with their answers as a batch; the answers are numbered row after row.
+
+    A row is the prompt and then each of its answers. An answer's positions continue the prompt's, and the mask hides
+    the other answers from it, so that it sees what it would see in a row of its own.
     """
-    if (start := pairs[0].start) is not None:
-        answers = [answer for pair in pairs for answer in (pair.chosen, pair.rejected)]
-        return source_batch([pair.prompt for pair in pairs for _ in range(2)], answers, start, pad, device)
-    length = max(pair.length for pair in pairs)
-    ids = torch.full((len(pairs), length), pad)
-    positions = torch.zeros(len(pairs), length, dtype=torch.long)
+    lengths = [len(prompt) + sum(map(len, answers)) for prompt, answers in rows]
+    length = max(lengths)
+    ids = torch.full((len(rows), length), pad)
+    positions = torch.zeros(len(rows), length, dtype=torch.long)
     # What is padding sees itself only: a row of the softmax without any entry would be NaN.
-    sees = torch.eye(length, dtype=torch.bool).repeat(len(pairs), 1, 1)
+    sees = torch.eye(length, dtype=torch.bool).repeat(len(rows), 1, 1)
     causal = torch.ones(length, length, dtype=torch.bool).tril()
     predicts, targets, owner = [], [], []
-    for row, pair in enumerate(pairs):
-        prompt, middle, end = len(pair.prompt), len(pair.prompt) + len(pair.chosen), pair.length
-        ids[row, :end] = torch.tensor(pair.prompt + pair.chosen + pair.rejected)
-        positions[row, :middle] = torch.arange(middle)
-        positions[row, middle:end] = torch.arange(prompt, prompt + len(pair.rejected))
+    for row, ((prompt, answers), end) in enumerate(zip(rows, lengths)):
+        ids[row, :end] = torch.tensor(prompt + sum(answers, []))
+        positions[row, : len(prompt)] = torch.arange(len(prompt))
         sees[row, :end, :end] = causal[:end, :end]
-        sees[row, middle:end, prompt:middle] = False
-        start = row * length
-        for number, (answer, begin) in enumerate(((pair.chosen, prompt), (pair.rejected, middle))):
-            # the last token of the prompt predicts the first of either answer
-            predicts.append(torch.tensor([start + prompt - 1]))
-            predicts.append(torch.arange(start + begin, start + begin + len(answer) - 1))
+        start, begin = row * length, len(prompt)
+        for answer in answers:
+            after = begin + len(answer)
+            positions[row, begin:after] = torch.arange(len(prompt), len(prompt) + len(answer))
+            sees[row, begin:after, len(prompt) : begin] = False
+            # the last token of the prompt predicts the first of each answer
+            predicts.append(torch.tensor([start + len(prompt) - 1]))
+            predicts.append(torch.arange(start + begin, start + after - 1))
+            owner.append(torch.full((len(answer),), len(targets)))
             targets.append(torch.tensor(answer))
-            owner.append(torch.full((len(answer),), 2 * row + number))
+            begin = after
     return Batch(
         ids=ids.to(device),
         mask=sees[:, None].to(device),
@@ -98,33 +101,48 @@ def pair_batch(pairs: Sequence[Pair], pad: int, device) -> Batch | SourceBatch:
         predicts=torch.cat(predicts).to(device),
         targets=torch.cat(targets).to(device),
         owner=torch.cat(owner).to(device),
-        answers=2 * len(pairs),
+        answers=len(targets),
     )
 
 
-def answers_batch(pairs: Sequence[Pair], pad: int, model) -> Batch | SourceBatch:
-    """Pairs as a batch, in whichever form is less work: with the prompt held once, or each answer in a row of its own.
+def pair_batch(pairs: Sequence[Pair], pad: int, device) -> Batch | SourceBatch:
+    """Pairs as a batch with the prompt held once; answers 2i and 2i + 1 are pair i's chosen and rejected."""
+    if (start := pairs[0].start) is not None:
+        answers = [answer for pair in pairs for answer in (pair.chosen, pair.rejected)]
+        return source_batch([pair.prompt for pair in pairs for _ in range(2)], answers, start, pad, device)
+    return shared_batch([(pair.prompt, [pair.chosen, pair.rejected]) for pair in pairs], pad, device)
 
-    Answers 2i and 2i + 1 are pair i's chosen and rejected. With a short prompt and long answers a shared row loses by
-    its attention, which is quadratic, what it saves on the prompt.
-    """
+
+def answers_batch(pairs: Sequence[Pair], pad: int, model) -> Batch | SourceBatch:
+    """Pairs as a batch, in whichever form is less work; answers 2i and 2i + 1 are pair i's chosen and rejected."""
     if pairs[0].start is not None:
         return pair_batch(pairs, pad, model.device)
+    return answered_batch([(pair.prompt, [pair.chosen, pair.rejected]) for pair in pairs], pad, model)
+
+
+def answered_batch(rows: Sequence[Answered], pad: int, model) -> Batch:
+    """Prompts with answers as a batch, in whichever form is less work: with the prompts held once, or each answer in a
+    row of its own.
+
+    The answers are numbered row after row. With a short prompt and long answers a shared row loses by its attention,
+    which is quadratic, what it saves on the prompt.
+    """
     width = getattr(model, "policy", model).config.hidden_size
-    shared = max(pair.length for pair in pairs)
-    alone = max(len(pair.prompt) + max(len(pair.chosen), len(pair.rejected)) for pair in pairs)
-    if not pairs_apart(shared, alone, width):
-        return pair_batch(pairs, pad, model.device)
-    rows = [Example(pair.prompt, answer, pair.id) for pair in pairs for answer in (pair.chosen, pair.rejected)]
-    return example_batch(rows, pad, model.device)
+    shared = max(len(prompt) + sum(map(len, answers)) for prompt, answers in rows)
+    alone = max(len(prompt) + max(map(len, answers)) for prompt, answers in rows)
+    many = sum(len(answers) for _, answers in rows) / len(rows)
+    if not pairs_apart(shared, alone, width, many):
+        return shared_batch(rows, pad, model.device)
+    examples = [Example(prompt, answer, None) for prompt, answers in rows for answer in answers]
+    return example_batch(examples, pad, model.device)
 
 
-def pairs_apart(shared: int, alone: int, width: int) -> bool:
-    """Whether two rows of `alone` tokens are less work than one of `shared`, in a model of this width.
+def pairs_apart(shared: int, alone: int, width: int, many: float = 2) -> bool:
+    """Whether `many` rows of `alone` tokens are less work than one of `shared`, in a model of this width.
 
     A token costs a layer some 12 width² products in its matrices, and 2 width for each token that it may attend to.
     """
-    return 2 * alone * (6 * width + alone) < shared * (6 * width + shared)
+    return many * alone * (6 * width + alone) < shared * (6 * width + shared)
 
 
 @contextmanager

@@ -167,9 +167,10 @@ def _spec(
 
 def _files(project: Project, dataset: PreferenceDataset) -> dict[str, Iterable[dict]]:
     def rows(split: str) -> Iterator[dict]:
-        found = dataset.rows.filter(split=split).order_by("position").values_list("data", "margin")
-        for data, margin in found.iterator(chunk_size=1000):
-            yield data if margin is None else {**data, "margin": margin}
+        found = dataset.rows.filter(split=split).order_by("position").values_list("data", "margin", "prompt__category")
+        for data, margin, category in found.iterator(chunk_size=1000):
+            known = {"margin": margin, "category": category or None}
+            yield {**data, **{name: value for name, value in known.items() if value is not None}}
 
     files = {"data/train.jsonl": rows(Split.TRAIN), "data/samples.jsonl": _samples(project)}
     if dataset.counts.get("validation"):

@@ -17,6 +17,7 @@ from feedbackhub.runs import selectors as runs
 from feedbackhub.runs.models import RunState
 
 from . import doubt, selectors, services
+from .calibration_page import calibration_differences, calibration_slices
 from .datasets import dataset_freeze
 from .estimates import estimate_create, estimate_shown
 from .exports import dataset_export, formats_of
@@ -233,9 +234,12 @@ def _reward(request: HttpRequest, tuning_round) -> dict:
     if model is None or model.role != ModelVersion.Purpose.REWARD:
         return found
     scorings = model.scorings.select_related("run").order_by("-pk")[:SCORINGS]
+    calibration = (tuning_round.run.result or {}).get("calibration")
     return {
         **found,
-        "calibration": (tuning_round.run.result or {}).get("calibration"),
+        "calibration": calibration,
+        "calibration_slices": calibration_slices(calibration),
+        "calibration_differences": calibration_differences(calibration),
         "scorings": [(one, doubt.agreement_with_people(one) if one.applied_at else None) for one in scorings],
     }
 

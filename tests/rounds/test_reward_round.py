@@ -50,7 +50,9 @@ def pairs(project):
     models = [model_get_or_create_imported(project=project, name=name) for name in ("kind", "curt")]
     for number in range(20):
         split = "validation" if number % 5 == 0 else "train"
-        prompt, _ = prompt_get_or_create(project=project, prompt=f"what is {number} ?", split=split)
+        prompt, _ = prompt_get_or_create(
+            project=project, prompt=f"what is {number} ?", split=split, category="even" if number % 2 else "odd"
+        )
         for model, text in zip(models, ("good yes", "bad no")):
             Output.objects.create(prompt=prompt, model=model, parts=text_parts(text), content_key=uuid.uuid4().hex)
     tasks_create(project=project, models=models)
@@ -83,6 +85,11 @@ def test_from_votes_to_open_pairs_and_back(
     page = admin.get(url).content.decode()
     assert "Agrees with held-out pairs" in page
     assert "Said and seen" in page
+    assert "Where it is right" in page
+    assert "“the longer wins”" in page
+    held = {part["name"] for part in made.run.result["calibration"]["slices"][0]["parts"]}
+    assert held == {"even", "odd"}, "a row carries its prompt's category"
+    assert page.count("calibration-category") == 2, "the chart and its figures"
     assert "looks at 6 open pairs" in admin.post(f"{url}scorings/", follow=True).content.decode()
     queue()
     scoring = RewardScoring.objects.get()
