@@ -69,4 +69,6 @@ def test_what_is_asked_while_it_waits_is_answered_and_what_is_stopped_ends(run_d
     ask(folder, asked(6))
     again = start(folder)
     again.wait_for(lambda: 6 in told(folder))
-    assert {e["id"] for e in events(folder)[before:] if e["type"] == "answer"} == {6}, "answered ones are not asked again"
+    assert {e["id"] for e in events(folder)[before:] if e["type"] == "answer"} == {6}, (
+        "answered ones are not asked again"
+    )
