@@ -68,8 +68,8 @@ def turn_say(
 ) -> Turn:
     """Say something to both models; their answers come through the chat's run.
 
-    temperature, max_new_tokens: of both answers, 0.7 and 256 unless given, so that the two differ in their weights
-    alone. Raises DomainError: nothing said, a setting out of range; 403 for another's chat; 409 while an answer is
+    temperature, max_new_tokens: of both answers, 0.7 and 256 unless given; the rest of its decoding is each model's
+    own. Raises DomainError: nothing said, a setting out of range; 403 for another's chat; 409 while an answer is
     under way.
     """
     chat = _held(chat, by)
