@@ -71,6 +71,7 @@ INSTALLED_APPS = [
     "feedbackhub.runs",
     "feedbackhub.catalog",
     "feedbackhub.rating",
+    "feedbackhub.chat",
     "feedbackhub.imports",
     "feedbackhub.evaluation",
     "feedbackhub.leaderboard",
@@ -198,7 +199,7 @@ REDIS_URL = env("REDIS_URL", default=f"redis://127.0.0.1:{VALKEY_PORT}/0")
 QUEUE_PREFIX = env("QUEUE_PREFIX", default="")
 RQ_QUEUES = {
     name: {"URL": REDIS_URL, "DEFAULT_TIMEOUT": timeout, "SERIALIZER": "rq.serializers.JSONSerializer"}
-    for name, timeout in {"default": 60 * 60, "training": 7 * 24 * 60 * 60}.items()
+    for name, timeout in {"default": 60 * 60, "training": 7 * 24 * 60 * 60, "chat": 24 * 60 * 60}.items()
 }
 RQ = {"COMMIT_MODE": "on_db_commit"}
 CHANNEL_LAYERS = {
@@ -213,6 +214,7 @@ SWEEPS = [
     "feedbackhub.catalog.services.sweep",
     "feedbackhub.rating.services.sweep",
     "feedbackhub.leaderboard.services.sweep",
+    "feedbackhub.chat.services.sweep",
     "feedbackhub.imports.services.sweep",
     "feedbackhub.evaluation.services.sweep",
     "feedbackhub.rounds.services.sweep",
@@ -227,6 +229,7 @@ LEASES_HELD_AT_MOST = 3
 RUN_LEASE_SECONDS = env.int("RUN_LEASE_SECONDS", default=20)  # how long a supervisor's word counts
 RUN_ATTEMPTS_AT_MOST = env.int("RUN_ATTEMPTS_AT_MOST", default=5)
 RUN_STOP_GRACE_SECONDS = env.int("RUN_STOP_GRACE_SECONDS", default=120)  # from SIGTERM to SIGKILL
+CHAT_IDLE_SECONDS = env.float("CHAT_IDLE_SECONDS", default=300.0)  # how long a chat’s models stay loaded, unasked
 # What an hour of the device costs, for the estimates before a round; 0: not told.
 DEVICE_HOUR_PRICE = env.float("DEVICE_HOUR_PRICE", default=0.0)
 DEVICE_HOUR_CURRENCY = env("DEVICE_HOUR_CURRENCY", default="EUR")

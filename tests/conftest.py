@@ -69,7 +69,7 @@ def queue(valkey):
     redis.Redis.from_url(valkey).flushall()
 
     def work() -> None:
-        names = ["default", "training"]
+        names = ["default", "training", "chat"]
         worker = SimpleWorker(
             [django_rq.get_queue(name) for name in names],
             connection=django_rq.get_connection("default"),

@@ -165,10 +165,42 @@ def evaluate() -> None:
     finish("completed", 0, metrics={"characters": measure})
 
 
+def chat() -> None:
+    """Each message turned round, or in capitals by a model in a folder called child; [wait] ends once it is stopped."""
+    read, waiting, idle_since = 0, [], time.time()
+    emit(type="status", phase="answering")
+    while not stopping:
+        lines = (directory / "inbox.jsonl").read_text().splitlines()[read:]
+        read += len(lines)
+        for line in map(json.loads, lines):
+            if "stop" in line:
+                for answer in [one for one in waiting if one in line["stop"]]:
+                    waiting.remove(answer)
+                    emit(type="answer", id=answer, done={"text": "So far", "tokens": 2, "finish_reason": "stopped"})
+                continue
+            text = line["messages"][-1]["content"]
+            if "[fail]" in text:
+                fail("out_of_memory", "The model does not fit into memory.")
+            emit(type="answer", id=line["id"], begin=True)
+            if "[wait]" in text:
+                emit(type="answer", id=line["id"], delta="So far")
+                waiting.append(line["id"])
+                continue
+            said = text.upper() if spec["models"][line["model"]]["path"].endswith("child") else text[::-1]
+            done = {"text": said, "tokens": len(said), "latency_ms": 12.5, "seed": 7, "finish_reason": "stop"}
+            emit(type="answer", id=line["id"], done=done)
+        if lines or waiting:
+            idle_since = time.time()
+        elif time.time() - idle_since >= settings["idle_seconds"]:
+            finish("completed", 0)
+        time.sleep(0.01)
+    finish("stopped", 0)
+
+
 lock = hold_the_directory()
 print("stand-in at work, pid", os.getpid(), flush=True)
 (directory / "environment.json").write_text(json.dumps(dict(os.environ)))
 result = directory / "result.json"
 if result.exists() and json.loads(result.read_text())["status"] == "completed":
     sys.exit(0)
-{"generate": generate, "evaluate": evaluate}.get(spec["recipe"], count)()
+{"generate": generate, "evaluate": evaluate, "chat": chat}.get(spec["recipe"], count)()

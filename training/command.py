@@ -34,6 +34,7 @@ recipes  sft       rows {"messages": [...]}: learns the last answer; or {"instru
                    "reward": {"path", "adapter"} names a reward model, settings.rule_... rules; one of both
          score     data.answers, rows {"id", "prompt": [...], "completion": [...]}: rewards into scores.jsonl
          generate  data.prompts, rows {"id", "messages"}: answers into outputs.jsonl
+         chat      "models": {name: {path, adapter}} stay loaded and answer what is appended to inbox.jsonl
          evaluate  settings.suite: text-overlap, perplexity, preference-accuracy, forgetting
 methods  lora, qlora (base of 4 or 8 bits), frozen (last layers, or the head), full
 Paths in data are relative to DIR; base.path and base.adapter are folders (absolute, or relative to where you are), or a

@@ -519,13 +519,23 @@ class WeightsSettings(Settings):
     matrices: int = setting(84, "Weight matrices to look at, at most, spread evenly.", minimum=1, maximum=100_000)
 
 
+@dataclass(frozen=True)
+class ChatSettings(Settings):
+    """Models that stay loaded and answer as they are asked."""
+
+    recipe = "chat"
+
+    idle_seconds: float = setting(300.0, "It ends when nobody has asked for so long.", minimum=0, maximum=86400)
+    precision: str = setting("auto", "Number format of the weights at work.", choices=["auto", "bf16", "fp32"])
+
+
 RECIPES: dict[str, type[Settings]] = {
     kind.recipe: kind
     for kind in (
         *(SftSettings, RewardSettings, DpoSettings, KtoSettings, OrpoSettings, SimpoSettings),
         *(GrpoSettings, RlooSettings, PpoSettings),
         *(GenerateSettings, ScoreSettings, EvaluateSettings),
-        *(EstimateSettings, WeightsSettings),
+        *(EstimateSettings, WeightsSettings, ChatSettings),
     )
 }
 

@@ -111,6 +111,8 @@ def _recipe(name: str):
         from .estimate import estimate as recipe
     elif name == "weights":
         from .spectra import weights as recipe
+    elif name == "chat":
+        from .chat import chat as recipe
     elif name == "generate":
         from .generate import generate as recipe
     else:
@@ -120,7 +122,7 @@ def _recipe(name: str):
 
 def _environment(spec: dict) -> None:
     """No telemetry, no progress bars in the log, no network unless the base is a hub id; threads that give way."""
-    used = [spec.get("base") or {}, spec.get("reward") or {}]
+    used = [spec.get("base") or {}, spec.get("reward") or {}, *(spec.get("models") or {}).values()]
     # Threads that wait by spinning keep a second busy process off the cores: two trainings on two cores each ran at a
     # twentieth of their speed then, instead of a third. Read by OpenMP when torch loads it.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

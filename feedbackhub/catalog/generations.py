@@ -237,7 +237,7 @@ def _chunk_store(run: Run, chunk: list[dict]) -> int:
     part.stored += len(outputs)
     part.save(update_fields=["stored"])
     if tracing.enabled():
-        tracing.runs_traced(project=part.generation.project, runs=[_trace(output) for output in outputs])
+        tracing.runs_traced(project=part.generation.project, runs=[output_trace(output) for output in outputs])
     return len(outputs)
 
 
@@ -245,7 +245,7 @@ def _content_key(run: Run, row: dict) -> str:
     return f"run:{run.pk}:{row['index']}"
 
 
-def _trace(output: Output) -> FeedbackRun:
+def output_trace(output: Output) -> FeedbackRun:
     """The output as LangSmith knows it: a run that ended when it was stored and took as long as the answer took."""
     end = output.created_at
     return FeedbackRun(

@@ -17,6 +17,7 @@ from .leases import (
     task_skip,
     tasks_raise,
 )
+from .own_pairs import pair_task
 from .tally import tallies_check, tallies_rebuild
 from .tasks import TasksCreated, tasks_create, tasks_preview
 
@@ -37,6 +38,7 @@ __all__ = [
     "lease_reassign",
     "leases_reclaim",
     "open_task_of_pair",
+    "pair_task",
     "raised_open",
     "sweep",
     "tallies_check",

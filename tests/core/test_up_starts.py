@@ -36,7 +36,7 @@ def test_a_later_start_keeps_the_data_and_migrates_nothing(up):
     site.python(change)
     site.ready()
     assert site.healthy()
-    assert set(site.children()) == {"valkey", "web", "worker-1", "worker-2", "training", "sweeper"}
+    assert set(site.children()) == {"valkey", "web", "worker-1", "worker-2", "training", "chat", "sweeper"}
     said = site.said()
     assert "loading the demo project" not in said
     assert "database" not in said
@@ -67,8 +67,10 @@ def test_what_is_killed_is_started_again(up):
 
 
 def _workers_settled(site: Up) -> bool:
-    workers = {child.pid for name, child in site.children().items() if name in ("worker-1", "worker-2", "training")}
-    return len(workers) == 3 and workers <= set(map(int, site.python(REGISTERED).split()))
+    workers = {
+        child.pid for name, child in site.children().items() if name in ("worker-1", "worker-2", "training", "chat")
+    }
+    return len(workers) == 4 and workers <= set(map(int, site.python(REGISTERED).split()))
 
 
 def _started_again(site: Up, name: str, old: int) -> bool:

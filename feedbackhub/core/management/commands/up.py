@@ -37,7 +37,7 @@ from feedbackhub.core.supervise import (
 )
 from feedbackhub.core.valkey import valkey_command, valkey_wait
 
-WORKERS = {"worker-1": "default", "worker-2": "default", "training": "training"}
+WORKERS = {"worker-1": "default", "worker-2": "default", "training": "training", "chat": "chat"}
 TICK_SECONDS = 0.2
 READY_SECONDS = 60
 WEB_STARTS_AT_MOST = 3  # before it has answered once
