@@ -7,15 +7,17 @@ import os
 import numpy as np
 from scipy.special import betaln
 
-from feedbackhub.stats.anytime import ALPHA
+from feedbackhub.stats.anytime import ALPHA, MAX_VOTES
 from feedbackhub.stats.compare import compare, design_effect
-from feedbackhub.stats.votes_needed import log_capital_approximate, votes_needed
+from feedbackhub.stats.votes_needed import FUTURES, _times, log_capital_approximate, votes_needed
 
 QUICK = bool(os.environ.get("BENCH_QUICK"))
 TIES = (0.0, 0.2, 0.5)
 LOOKS = (25, 50, 100, 200, 400)  # votes at which the forecast is made
 RATES = (0.5, 0.53, 0.56, 0.6, 0.65, 0.7)
 EQUIVALENCE = 0.05
+POPULATIONS = {"any two models": 1.3, "tuned and parent": 20}  # Beta(k, k) of the share of wins among decisive votes
+WITHIN = 1.5
 
 
 def run() -> list[dict]:
@@ -61,37 +63,93 @@ def _verdict_of(prompts: np.ndarray, y: np.ndarray) -> bool:
 
 
 def forecasts(*, repeats: int, longest: int = 40_000, ties: float = 0.2, seed: int = 2) -> list[dict]:
-    """The forecast at each look of A/Bs that are not settled, over how many votes it then took."""
+    """The forecast at each look of A/Bs that are not settled, over how many votes it then took.
+
+    By the true win rate, beside what one would say who knew it, or who knew which win rates there are; and of A/Bs whose
+    win rates are drawn, by the votes there were.
+    """
     rng = np.random.default_rng(seed)
-    ratios: dict[float, list[float]] = {rate: [] for rate in RATES}
-    kept, total = [], []
-    for rate in RATES:
-        for _ in range(repeats):
-            wins, losses, tied = _walk(rng, longest, rate, ties)
-            settled = _settled(wins, losses, tied)
-            took = int(settled.argmax()) + 1 if settled.any() else None
-            for look in (one for one in LOOKS if took and one < took):
-                counts = [int(part[look - 1]) for part in (wins, losses, tied)]
-                said = votes_needed(*counts, equivalence=EQUIVALENCE)
-                if said is None or not said.median:
-                    continue
-                ratios[rate].append(said.median / (took - look))
-                total.append((look + said.median) / took)
-                kept.append(said.lower <= took - look <= (said.upper or np.inf))
-    rows = [_ratio_row(f"forecast, win rate {rate}", found) for rate, found in ratios.items()]
-    everything = np.concatenate(list(ratios.values()))
-    rows.append(_ratio_row("forecast, all", everything) | {"share": float(np.mean(kept))})
-    rows.append(_ratio_row("forecast of the votes in all", total))
+    by_rate = {rate: _asked(rng, [rate] * repeats, longest, ties, known=True) for rate in RATES}
+    rows = [_ratio_row(f"forecast, win rate {rate}", found) for rate, found in by_rate.items()]
+    everything = sum(by_rate.values(), [])
+    rows.append(_ratio_row("forecast, all", everything))
+    for name, spread in POPULATIONS.items():
+        rates = 0.5 + (rng.beta(spread, spread, len(RATES) * repeats) - 0.5) * (1 - ties)
+        found = _asked(rng, rates, longest, ties)
+        rows.append(_ratio_row(f"forecast, {name}", found))
+        rows += [_ratio_row(f"forecast, {name}, at {at}", [one for one in found if one["look"] == at]) for at in LOOKS]
     return rows
 
 
-def _ratio_row(what: str, ratios) -> dict:
-    return {
-        "what": what,
-        "n": len(ratios),
-        "median_ratio": float(np.median(ratios)) if len(ratios) else None,
-        "median_factor": float(np.exp(np.median(np.abs(np.log(ratios))))) if len(ratios) else None,
-    }
+def missed(rows: list[dict]) -> list[str]:
+    found = [
+        f"{row['what']}: {row['share']:.1%} of null A/Bs" for row in rows if "share" in row and row["share"] > ALPHA
+    ]
+    drawn = [f"forecast, {name}" for name in ("all", *POPULATIONS)]
+    return found + [
+        f"{row['what']}: {row['median_ratio']:.2f} times what it took, in the median"
+        for row in rows
+        if row["what"] in drawn and not 1 / WITHIN <= row["median_ratio"] <= WITHIN
+    ]
+
+
+def _asked(rng: np.random.Generator, rates, longest: int, ties: float, *, known: bool = False) -> list[dict]:
+    """{look, ratio, total, held, known?, best?}: of each forecast of one A/B a win rate."""
+    found = []
+    for rate in rates:
+        wins, losses, tied = _walk(rng, longest, rate, ties)
+        settled = _settled(wins, losses, tied)
+        took = int(settled.argmax()) + 1 if settled.any() else longest
+        for look in (one for one in LOOKS if one < took):
+            counts = [int(part[look - 1]) for part in (wins, losses, tied)]
+            said, left = votes_needed(*counts, equivalence=EQUIVALENCE), took - look
+            if not said.lower:  # settled, to the digit, though the walk's own approximation says not yet
+                continue
+            one = {
+                "look": look,
+                "ratio": (said.median or MAX_VOTES) / left,
+                "total": (look + (said.median or MAX_VOTES)) / took,
+            }
+            one["held"] = said.lower <= left <= (said.upper or np.inf)
+            if known:
+                share = (rate - ties / 2) / (1 - ties)
+                said = votes_needed(*counts, equivalence=EQUIVALENCE, share=share, seed=look)
+                one["known"] = (said.median or MAX_VOTES) / left
+                one["best"] = _best(counts, ties, np.random.default_rng(look)) / left
+            found.append(one)
+    return found
+
+
+def _best(counts: list[int], ties: float, rng: np.random.Generator) -> float:
+    """What the best forecaster says, who knows that the win rate is one of RATES or its mirror, each as likely.
+
+    No other function of the votes has a smaller mean error of the logarithm.
+    """
+    shares = (np.array(RATES) - ties / 2) / (1 - ties)
+    shares = np.concatenate([shares, 1 - shares])
+    likely = counts[0] * np.log(shares) + counts[1] * np.log(1 - shares)
+    likely = np.exp(likely - likely.max())
+    drawn = rng.choice(shares, size=FUTURES, p=likely / likely.sum())[:, None]
+    return min(float(np.median(_times(*counts, ALPHA, EQUIVALENCE, drawn, rng))), MAX_VOTES)
+
+
+def _ratio_row(what: str, asked: list[dict]) -> dict:
+    row = {"what": what, "n": len(asked)}
+    if not asked:
+        return row
+    ratios, totals = (np.array([one[key] for one in asked]) for key in ("ratio", "total"))
+    row |= {"median_ratio": float(np.median(ratios)), "median_factor": _factor(ratios)}
+    row |= {"of_all_votes": _factor(totals), "range_holds": float(np.mean([one["held"] for one in asked]))}
+    if "known" in asked[0]:
+        known = np.array([one["known"] for one in asked])
+        row |= {"known_ratio": float(np.median(known)), "known_factor": _factor(known)}
+        best = np.array([one["best"] for one in asked])
+        row |= {"best_ratio": float(np.median(best)), "best_factor": _factor(best)}
+    return row
+
+
+def _factor(ratios: np.ndarray) -> float:
+    return float(np.exp(np.median(np.abs(np.log(ratios)))))
 
 
 def _walk(rng: np.random.Generator, votes: int, rate: float, ties: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -171,7 +171,7 @@ def _notes(found: dict, shared: int, total: np.ndarray, with_metrics: bool) -> l
         words = ngettext("%(count)s vote says very little.", "%(count)s votes say very little.", votes)
         note("few_votes", votes, words % {"count": votes})
     few = [part["category"] for part in found["categories"] if part["few"]]
-    if few:
+    if few and votes >= FEW:
         words = _("Too few votes to say anything of: %(slices)s.")
         note("few_in_slice", few, words % {"slices": ", ".join(few)})
     effect = found["design_effect"]

@@ -43,7 +43,8 @@ def report(
         row["verdict_words"] = VERDICTS[row["verdict"]]
     return {
         "ab": {**found, "win_rate_words": _("win rate of %(a)s with 95 %% intervals") % {"a": found["a"]}},
-        "slices": slices_of(found),
+        # one slice alone says nothing that the verdict does not
+        "slices": [one for one in slices_of(found) if len(one["slices"]) > 1],
         "metrics": metrics,
         "metrics_chart": _metrics_chart(found, metrics),
         "examples": _examples(project, votes, found) if with_examples else [],
@@ -78,7 +79,7 @@ def _whiskers(parts: list[dict]) -> dict:
         for part in parts
         if part["win_rate"] is not None
     ]  # fmt: skip
-    return {"rows": rows, "x": _("Win rate"), "name": _("Votes of")}
+    return {"rows": rows, "x": _("Win rate"), "name": _("Votes of"), "range": [0, 1], "middle": 0.5}
 
 
 def _metric(row: dict) -> dict:

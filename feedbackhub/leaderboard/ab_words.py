@@ -1,10 +1,14 @@
 """An A/B in words: what it comes to, how sure that is, and what is still missing."""
 
+import math
+
+from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as lazy
 from django.utils.translation import ngettext
 
 from feedbackhub.stats.compare import BETTER, NO_DIFFERENCE, NOT_ENOUGH, WORSE
+from feedbackhub.stats.votes_needed import votes_planned
 
 VERDICTS = {
     BETTER: lazy("better"),
@@ -37,10 +41,20 @@ def percent(share: float) -> str:
     return f"{value:.1f} %" if fine else f"{rounded} %"
 
 
+def about(votes: int) -> str:
+    """A forecast as exactly as it is known: 1617 → 1,600."""
+    rounded = votes if votes < 20 else round(votes, 1 - int(math.log10(votes)))
+    return number_format(rounded, force_grouping=True)
+
+
 def _explanation(ab: dict) -> list[str]:
     votes = ab["wins_a"] + ab["wins_b"] + ab["ties"]
     if not votes:
-        return []
+        words = _(
+            "To tell a win rate of 60 %% from one half takes about %(clear)s votes; one of 55 %%, about %(close)s."
+        )
+        given = {"clear": 0.6, "close": 0.55}
+        return [words % {name: about(votes_planned(rate, ab["smallest_difference"])) for name, rate in given.items()}]
     words = ngettext(
         "%(a)s wins %(rate)s of %(votes)s vote, a tie as half a win; its win rate lies within %(lower)s and "
         "%(upper)s, at 95 %% however often one looks.",
@@ -62,16 +76,16 @@ def _explanation(ab: dict) -> list[str]:
 
 def _missing(ab: dict) -> list[str]:
     said = []
-    if ab["votes_needed"] is None:
+    if ab["votes_needed"] is None or ab["votes_needed_lower"] is None:
         said.append(_("At the present rate a million more votes would not settle it."))
     else:
-        upper = ab["votes_needed_upper"]
+        upper = ab["votes_needed_upper"] and about(ab["votes_needed_upper"])
         words = (
             _("About %(needed)s more votes will settle it (9 times in 10 it takes %(lower)s or more).")
             if upper is None
             else _("About %(needed)s more votes will settle it (8 times in 10 between %(lower)s and %(upper)s).")
         )
-        given = {"needed": ab["votes_needed"], "lower": ab["votes_needed_lower"], "upper": upper}
+        given = {"needed": about(ab["votes_needed"]), "lower": about(ab["votes_needed_lower"]), "upper": upper}
         said.append(words % given)
     if ab["minimum_detectable"] is not None:
         words = _("So many votes find a win rate of %(rate)s or more (or as far below one half) 4 times in 5.")

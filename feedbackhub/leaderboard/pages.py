@@ -133,11 +133,15 @@ def history_chart(answer: dict, key: str) -> dict:
 
 
 def generations_chart(chains: list[dict]) -> dict:
-    return {
-        "series": [
-            {"name": chain["name"], "points": [[number, step["rating"]] for number, step in enumerate(chain["steps"])]}
-            for chain in chains[:CURVES]
-        ],
-        "x": _("rounds after the first"),
-        "y": _("rating"),
-    }
+    """Ratings with intervals, step by step; with one chain each step has its model's name below it."""
+    shown = chains[:CURVES]
+    keys = ("rating", "lower", "upper", "model")
+    series = [
+        {
+            "name": chain["name"],
+            "points": [[number, *(step[key] for key in keys)] for number, step in enumerate(chain["steps"])],
+        }
+        for chain in shown
+    ]
+    chart = {"series": series, "x": _("rounds after the first"), "y": _("rating")}
+    return {**chart, "ticks": [step["model"] for step in shown[0]["steps"]]} if len(shown) == 1 else chart

@@ -6,7 +6,7 @@ from datetime import datetime
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from feedbackhub.leaderboard.ab_words import headline, percent
+from feedbackhub.leaderboard.ab_words import about, headline, percent
 from feedbackhub.leaderboard.lineage import latest_pair, together
 from feedbackhub.leaderboard.selectors import ab, board
 from feedbackhub.projects.models import Project
@@ -56,13 +56,13 @@ def _verdict(compared: dict) -> str:
         }
     ends = {name: percent(compared["anytime"][name]) for name in ("lower", "upper")}
     numbers = ngettext(
-        "It wins %(rate)s of %(votes)s vote (%(lower)s to %(upper)s).",
-        "It wins %(rate)s of %(votes)s votes (%(lower)s to %(upper)s).",
+        "%(a)s wins %(rate)s of %(votes)s vote (%(lower)s to %(upper)s).",
+        "%(a)s wins %(rate)s of %(votes)s votes (%(lower)s to %(upper)s).",
         votes,
     )
-    said = f"{words} {numbers % {'rate': percent(compared['win_rate']), 'votes': votes, **ends}}"
+    said = f"{words} {numbers % {'a': compared['a'], 'rate': percent(compared['win_rate']), 'votes': votes, **ends}}"
     if compared["votes_needed"]:
-        said += " " + _("About %(needed)s more votes will tell.") % {"needed": compared["votes_needed"]}
+        said += " " + _("About %(needed)s more votes will tell.") % {"needed": about(compared["votes_needed"])}
     return said
 
 

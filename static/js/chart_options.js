@@ -27,6 +27,17 @@ export function seriesOf(data) {
 /** A bar's value as {value, lower, upper, n}, whether it came as such or as a number. */
 export const measured = (value) => (value !== null && typeof value === "object" ? value : { value });
 
+const LETTER = 6.6; // pixels, of the 12 px that charts are written in
+
+/** A name that fits into so many pixels: cut in the middle, for models of one family differ at their ends. */
+export function fitted(name, width) {
+  const most = Math.max(6, Math.floor(width / LETTER));
+  const letters = Array.from(String(name));
+  if (letters.length <= most) return String(name);
+  const head = Math.floor((most - 1) / 3);
+  return `${letters.slice(0, head).join("")}…${letters.slice(letters.length - (most - 1 - head)).join("")}`;
+}
+
 function shared(look) {
   return {
     animation: look.motion,
@@ -64,7 +75,7 @@ function categoryAxis(look, names, width) {
   return {
     type: "category",
     data: names,
-    axisLabel: { color: look.ink, width, overflow: "truncate", interval: 0 },
+    axisLabel: { color: look.ink, formatter: (name) => fitted(name, width), interval: 0 },
     axisLine: { lineStyle: { color: look.axis } },
     axisTick: { show: false },
   };
@@ -79,6 +90,7 @@ function legend(look, names) {
     top: 0,
     itemWidth: 18,
     itemHeight: 8,
+    formatter: (name) => fitted(name, Math.max(120, Math.min(260, look.width / Math.min(names.length, 2) - 60))),
     textStyle: { color: look.ink2 },
     pageTextStyle: { color: look.ink2 },
     pageIconColor: look.ink2,
@@ -108,7 +120,8 @@ function whisker(from, to, at, across, style) {
   };
 }
 
-/** {rows: [{name, rating, lower, upper, votes}], x?}: ratings with their intervals, the first row on top. */
+/** {rows: [{name, rating, lower, upper, votes}], x?, range?: [from, to], middle?}: ratings with their intervals, the first
+ *  row on top; middle: where neither side is ahead. */
 export function whiskers(data, look) {
   const { rows } = data;
   const colour = look.palette[0];
@@ -129,6 +142,7 @@ export function whiskers(data, look) {
     xAxis: {
       ...valueAxis(look, data.x ?? gettext("Rating")),
       boundaryGap: ["4%", "4%"],
+      ...(data.range ? { min: data.range[0], max: data.range[1] } : {}),
     },
     yAxis: { ...categoryAxis(look, rows.map(({ name }) => name), labels), inverse: true },
     series: [
@@ -149,14 +163,24 @@ export function whiskers(data, look) {
         symbolSize: 10,
         itemStyle: { color: colour, opacity: 1, borderColor: look.surface, borderWidth: 2 },
         data: rows.map(({ rating }, index) => [rating, index]),
+        ...(data.middle === undefined ? {} : { markLine: middleLine(look, data.middle) }),
       },
     ],
   };
 }
 
+const middleLine = (look, at) => ({
+  silent: true,
+  symbol: "none",
+  label: { show: false },
+  lineStyle: { color: look.ink2, type: [5, 4], width: 1 },
+  data: [{ xAxis: at }],
+});
+
 const DASHES = ["solid", [7, 4], [2, 3], [10, 3, 2, 3]];
 
-/** {series: {name: [[x, y], …]} or [{name, points}], x?, y?, time?}: curves over a shared x axis; time: x are moments. */
+/** {series: {name: [[x, y, lower?, upper?, what?], …]} or [{name, points}], x?, y?, time?, ticks?}: curves over a shared x
+ *  axis; time: x are moments; what: a point's own name; ticks: names of x = 0, 1, …  */
 export function lines(data, look) {
   const series = seriesOf(data);
   const names = series.map(({ name }) => name);
@@ -170,7 +194,7 @@ export function lines(data, look) {
       axisPointer: { lineStyle: { color: look.axis } },
       formatter: (points) =>
         [data.time ? moment(points[0].value[0]) : `${data.x ?? gettext("step")} ${say(points[0].value[0])}`]
-          .concat(points.map(({ seriesName, value }) => `${seriesName}: ${say(value[1])}`))
+          .concat(points.map(({ seriesName, value: [, y, lower, upper, what] }) => `${what ?? seriesName}: ${say(y)}${interval(lower, upper)}`))
           .join("\n"),
     },
     useUTC: true,
@@ -180,6 +204,7 @@ export function lines(data, look) {
       scale: false,
       min: "dataMin",
       max: "dataMax",
+      ...(data.ticks ? ticks(look, data.ticks) : {}),
       splitLine: { show: false },
       axisLine: { show: true, onZero: false, lineStyle: { color: look.axis } },
     },
@@ -194,9 +219,38 @@ export function lines(data, look) {
       symbolSize: 6,
       lineStyle: { width: 2, type: DASHES[Math.floor(index / 2) % DASHES.length] },
       emphasis: { focus: "series" },
-    })),
+    })).concat(series.map(({ points }, index) => uncertain(look.palette[index % look.palette.length], points))),
   };
 }
+
+/** The x axis of single steps, each with its name. */
+const ticks = (look, names) => ({
+  min: -0.3,
+  max: names.length - 0.7,
+  interval: 1,
+  axisTick: { show: false },
+  axisLabel: {
+    color: look.ink,
+    hideOverlap: false,
+    showMinLabel: false,
+    showMaxLabel: false,
+    formatter: (at) => (Number.isInteger(at) ? fitted(names[at] ?? "", (look.width - 90) / names.length - 12) : ""),
+  },
+});
+
+/** The intervals of a line's points that have one. */
+const uncertain = (colour, points) => ({
+  type: "custom",
+  silent: true,
+  tooltip: { show: false },
+  data: points.filter((point) => point[2] !== undefined && point[2] !== null).map(([x, , lower, upper]) => [x, lower, upper]),
+  encode: { x: 0, y: [1, 2] },
+  renderItem: (params, api) => {
+    const [at, from] = api.coord([api.value(0), api.value(1)]);
+    const [, to] = api.coord([api.value(0), api.value(2)]);
+    return whisker(from, to, at, false, { stroke: colour, lineWidth: 1.5 });
+  },
+});
 
 /** {groups: [name, …], series: [{name, values: [number | {value, lower, upper, n} | null]}], y?}: bars with intervals. */
 export function bars(data, look) {
@@ -231,7 +285,7 @@ export function bars(data, look) {
         return `${data.groups[dataIndex]}, ${names[seriesIndex]}\n${say(value)}${interval(lower, upper)}${count}`;
       },
     },
-    xAxis: categoryAxis(look, data.groups, Math.max(40, Math.round(look.width / data.groups.length) - 12)),
+    xAxis: groupAxis(look, data.groups),
     yAxis: { ...valueAxis(look, data.y), scale: false, nameGap: 40 },
     series: data.series
       .map(({ name, values }) => ({
@@ -243,6 +297,14 @@ export function bars(data, look) {
       }))
       .concat(intervals),
   };
+}
+
+/** Groups of bars: their names stand aslant where they would run into each other. */
+function groupAxis(look, groups) {
+  const slot = Math.round((look.width - 50) / groups.length) - 8;
+  const aslant = slot < 44 || groups.some((name) => name.length * LETTER > slot * 2.2);
+  const axis = categoryAxis(look, groups, aslant ? 110 : Math.max(40, slot));
+  return aslant ? { ...axis, axisLabel: { ...axis.axisLabel, rotate: 40 } } : axis;
 }
 
 const NARROWEST_LABELLED_CELL = 34;
@@ -274,10 +336,15 @@ export function heatmap(data, look) {
       },
     },
     xAxis: {
-      ...categoryAxis(look, names, Math.max(48, Math.min(labels, 110))),
+      ...categoryAxis(look, names, 110),
       position: "top",
       axisLine: { show: false },
-      axisLabel: { color: look.ink, width: 110, overflow: "truncate", interval: 0, rotate: cell < 110 ? 40 : 0 },
+      axisLabel: {
+        color: look.ink,
+        formatter: (name) => fitted(name, cell < 110 ? 110 : Math.min(cell - 8, 150)),
+        interval: 0,
+        rotate: cell < 110 ? 40 : 0,
+      },
     },
     yAxis: { ...categoryAxis(look, names, labels), inverse: true, axisLine: { show: false } },
     series: [
@@ -311,8 +378,8 @@ export function radar(data, look) {
     },
     radar: {
       indicator: data.axes.map((name) => ({ name, min: 0, max: 1 })),
-      radius: "62%",
-      center: ["50%", "56%"],
+      radius: look.width < 520 ? "58%" : "72%",
+      center: ["50%", "55%"],
       splitNumber: 4,
       axisName: { color: look.ink },
       axisLine: { lineStyle: { color: look.grid } },
@@ -343,5 +410,5 @@ export function heightOf(kind, data, width) {
     const cell = Math.min(44, Math.max(24, (width * 0.7) / data.names.length));
     return Math.round(Math.max(170, data.names.length * cell + 96));
   }
-  return kind === "radar" ? 380 : 300;
+  return kind === "radar" ? 420 : 300;
 }

@@ -29,6 +29,7 @@ const TABLES = {
   ],
   lines: (data) => {
     const series = seriesOf(data);
+    if (series.some(({ points }) => points.some((point) => point[2] !== undefined))) return stepsTable(data, series);
     const at = new Map();
     series.forEach(({ points }, index) => {
       for (const [x, y] of points) {
@@ -68,6 +69,14 @@ const TABLES = {
     ),
   ],
 };
+
+/** Of lines whose points have an interval and a name of their own: a row a point. */
+function stepsTable(data, series) {
+  const rows = series.flatMap(({ name, points }) =>
+    points.map(([x, y, lower, upper, what]) => [plain(what ?? name), ...[x, y, lower, upper].map(figure)]),
+  );
+  return [[gettext("Model"), data.x, data.y ?? gettext("Value"), gettext("Lower"), gettext("Upper")], rows];
+}
 
 export function tableElement({ head, rows }, label) {
   const make = (tag, { text = "", num = false }, attributes = {}) => {

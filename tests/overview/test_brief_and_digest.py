@@ -49,7 +49,7 @@ def due(project, dave, mails):
 
 def test_a_minute_says_the_verdict_first(project, tallied):
     found = brief(project)
-    assert found.sentences[0] == "child is better than parent. It wins 70 % of 100 votes (56 % to 82 %)."
+    assert found.sentences[0] == "child is better than parent. child wins 70 % of 100 votes (56 % to 82 %)."
     assert "child leads the board" in found.sentences[1]
     assert found.sentences[2] == "100 votes between 2 models count."
 
@@ -82,7 +82,7 @@ def test_a_mail_a_week_in_words_with_numbers(project, tallied, due, mails):
     (sent,) = mails
     assert sent.to == ["dave@example.com"]
     assert sent.subject == "Kitchen: the week in feedback"
-    assert "- child is better than parent. It wins 70 % of 100 votes" in sent.body
+    assert "- child is better than parent. child wins 70 % of 100 votes" in sent.body
     assert "https://hub.example/p/kitchen/" in sent.body
     due.refresh_from_db()
     assert timedelta(days=6.9) < due.next_at - timezone.now() <= timedelta(days=7)
