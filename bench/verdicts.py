@@ -65,7 +65,7 @@ def _verdict_of(prompts: np.ndarray, y: np.ndarray) -> bool:
 def forecasts(*, repeats: int, longest: int = 40_000, ties: float = 0.2, seed: int = 2) -> list[dict]:
     """The forecast at each look of A/Bs that are not settled, over how many votes it then took.
 
-    By the true win rate, beside what one would say who knew it, or who knew which win rates there are; and of A/Bs whose
+    By the true win rate, beside what one would say who knew it or who knew which win rates there are; and of A/Bs whose
     win rates are drawn, by the votes there were.
     """
     rng = np.random.default_rng(seed)
