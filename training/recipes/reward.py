@@ -184,7 +184,7 @@ def calibration(run: RunDirectory, model: RewardModel, train: Comparisons, valid
 def reward(run: RunDirectory, spec: dict, settings: RewardSettings) -> dict:
     """Run the recipe; returns what result.json is to say. Rows: `{prompt, chosen, rejected, margin?}`."""
     ready = prepare(run, spec, settings, pairs)
-    model = RewardModel(ready.model, settings.heads, settings.seed)
+    model = RewardModel(ready.model, settings.heads)
     train = Comparisons(ready.train, ready.pad, settings, bootstrap=True)
     validation = Comparisons(ready.validation, ready.pad, settings, bootstrap=False) if ready.validation else None
     training = Training(run, model, train, validation, settings, ready.identity)
