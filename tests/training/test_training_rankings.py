@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from training_cast import finished, preference_rows
+from training_cast import finished, opinionated, preference_rows
 
 from training import data
 from training.answer_sets import answer_sets
@@ -12,7 +12,7 @@ from training.config import RewardSettings
 from training.data import Example
 from training.models import load_base, load_tokenizer
 from training.recipes.reward import Comparisons, plackett_luce
-from training.reward_model import RewardModel, rewards
+from training.reward_model import rewards
 from training.scoring import answered_batch, example_batch, shared_batch
 
 FOUR = {"prompt": "what is b ?", "ranking": [["good a b c"], ["good"], ["a b"], ["bad bad bad"]]}
@@ -40,7 +40,7 @@ def test_k_answers_score_as_each_alone_and_pull_alike(tiny):
     pairs = pairs_of(tiny, [FOUR, TIED, *preference_rows()[:2]])
     sets = answer_sets(pairs, whole_prompts=False, tokens_at_most=128)
     assert [len(one.answers) for one in sets] == [4, 4, 2, 2]
-    model = RewardModel(load_base(str(tiny), "fp32"), heads=2)
+    model = opinionated(tiny)
     pull = torch.randn(12, 2, generator=torch.Generator().manual_seed(1))
     together = rewards(model, shared_batch([(one.prompt, one.answers) for one in sets], 0, "cpu"))
     (together * pull).sum().backward()
@@ -83,7 +83,7 @@ def loss_of(model, rows, **settings) -> tuple[float, float]:
 
 def test_a_ranking_counts_as_much_by_either_loss(tiny):
     """Of k answers k / 2, as many as k / 2 lone pairs: no answer twice as strong for being compared more often."""
-    model = RewardModel(load_base(str(tiny), "fp32"), heads=2)
+    model = opinionated(tiny)
     ranking = pairs_of(tiny, [FOUR])
     loss, weight = loss_of(model, ranking, ranking_loss="plackett_luce", centering=0.0)
     assert weight == pytest.approx(2)
@@ -101,7 +101,7 @@ def test_a_ranking_counts_as_much_by_either_loss(tiny):
 
 
 def test_of_two_answers_both_losses_are_one(tiny):
-    model = RewardModel(load_base(str(tiny), "fp32"), heads=2)
+    model = opinionated(tiny)
     rows = pairs_of(tiny, [{**row, "margin": 0.5} for row in preference_rows()[:3]])
     asked = {"margin": 1.0, "centering": 0.02}
     assert loss_of(model, rows, ranking_loss="plackett_luce", **asked) == pytest.approx(loss_of(model, rows, **asked))
@@ -110,7 +110,7 @@ def test_of_two_answers_both_losses_are_one(tiny):
 @pytest.mark.parametrize("loss", ["pairs", "plackett_luce"])
 def test_all_rows_of_a_prompt_in_one_piece_change_nothing_but_the_work(tiny, loss):
     rows = pairs_of(tiny, [*SAME_PROMPT, FOUR])
-    model = RewardModel(load_base(str(tiny), "fp32"), heads=2)
+    model = opinionated(tiny)
     apart = Comparisons(rows, 0, RewardSettings(heads=2, ranking_loss=loss), bootstrap=True)
     together = Comparisons(
         rows, 0, RewardSettings(heads=2, ranking_loss=loss, prompt_sharing="prompts"), bootstrap=True

@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from training_cast import WORDS, assistant, events, failure, finished, preference_rows, rows_of, user
+from training_cast import WORDS, assistant, events, failure, finished, opinionated, preference_rows, rows_of, user
 
 from training import data
 from training.config import RewardSettings
@@ -62,7 +62,7 @@ def test_the_loss_is_that_of_trl(tiny, tmp_path):
 def test_an_answer_scores_the_same_in_a_pair_and_alone(tiny):
     """The prompt held once, beside another answer, padded or not: the same number."""
     pairs = pairs_of(tiny, preference_rows())
-    model = RewardModel(load_base(str(tiny), "fp32"), heads=2).eval()
+    model = opinionated(tiny).eval()
     together = rewards(model, pair_batch(pairs, 0, model.device)).view(len(pairs), 2, 2)
     alone = [data.Example(pair.prompt, answer, 0) for pair in pairs for answer in (pair.chosen, pair.rejected)]
     batch = example_batch(alone, 0, model.device)
@@ -182,7 +182,7 @@ def test_a_ranking_is_all_its_pairs_and_no_answer_counts_twice(tiny):
 
 def test_a_pairs_weight_is_in_its_loss_and_in_the_means(tiny):
     rows = pairs_of(tiny, [{"prompt": "what is b ?", "ranking": [["good"], ["bad"], ["a b"]]}, preference_rows()[0]])
-    model = RewardModel(load_base(str(tiny), "fp32"), heads=2)
+    model = opinionated(tiny)
     weighed, plain = (
         Comparisons(rows, 0, RewardSettings(heads=2, balance=balance), bootstrap=False)
         for balance in ("answers", "pairs")
