@@ -74,7 +74,6 @@ def test_a_version_stays_once_something_was_measured_on_it(measured, project, su
         ({"rulez": []}, ITEMS, "definition", '"rulez" is unknown'),
         ({**RULES, "settings": {"seeds": 0}}, ITEMS, "definition", "setting seeds is out of range"),
         ({**RULES, "settings": {"seeds": 2, "temperature": 0}}, ITEMS, "definition", "every seed answers the same"),
-        ({**TASK, "unsafe_code": True}, ITEMS, "definition", "sandbox, which is off"),
         ({**TASK, "metric_list": [{"metric": "code_eval"}]}, ITEMS, "definition", "sandbox, which is off"),
         ({"task": {"doc_to_text": "x"}}, ITEMS, "definition", "doc_to_target"),
         (RULES, [], "items", "A suite needs items"),
@@ -116,8 +115,9 @@ def test_items_pass_or_fail_and_shares_have_intervals(measured, parent, adapted)
     alone = found["rule:exactly", parent.pk]
     assert (alone.value, alone.upper) == (100, 100)
     assert alone.lower == pytest.approx(20.65, abs=0.01), "Wilson: one of one"
-    failed = ItemResult.objects.get(part__model=parent, item__key="b").failed
-    assert failed == {"length": "has 5 words, more than 4"}
+    failed = ItemResult.objects.get(part__model=parent, item__key="b")
+    assert failed.failed == {"length": {"code": "more", "count": 5, "limit": 4, "unit": "words"}}
+    assert failed.reasons == [("length", "has 5 words, more than 4")]
     table = comparison_table(measured)
     cell = next(row for row in table.rows if row.name == "passed").cells[0]
     assert (cell.difference.value, cell.difference.verdict) == (25, "too few rows")
