@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from django.utils.text import format_lazy
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 
@@ -71,3 +72,8 @@ def metric_of(name: str) -> Metric:
     if own and kind == "tag":
         return Metric(format_lazy(_("Tag “{}”"), own), True, "")
     return METRICS.get(name) or Metric(name.replace("_", " "), True, "")
+
+
+def group_label(key: str) -> str:
+    """What a group of failures (`rule:NAME`, `tag:NAME`, or "" for all) is called on a page."""
+    return str(metric_of(key).label) if key else gettext("All failures")

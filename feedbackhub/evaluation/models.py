@@ -6,6 +6,7 @@ from feedbackhub.catalog.models import ModelVersion
 from feedbackhub.projects.models import Project
 from feedbackhub.runs.models import Run
 
+from .metrics import group_label
 from .reasons import RIGHT_ANSWER, words
 
 
@@ -183,3 +184,7 @@ class DataRequest(models.Model):
 
     def __str__(self) -> str:
         return f"data request {self.pk} ({len(self.prompts)} prompts)"
+
+    @property
+    def title(self) -> str:
+        return f"{self.model.name} · {group_label(self.group)}"

@@ -171,10 +171,10 @@ def _cell(name: str, model: ModelVersion, models: list[ModelVersion], results: d
     if against is None:
         return Cell(result, baseline, None)
     found = paired[model.pk].get(name) or {"value": result.value - against.value}
-    return Cell(result, baseline, _difference(name, found))
+    return Cell(result, baseline, difference_of(name, found))
 
 
-def _difference(name: str, found: dict) -> Difference:
+def difference_of(name: str, found: dict) -> Difference:
     """`found`: {value, lower, upper, n}, resampled in pairs; only {value} where it was not."""
     lower, upper = found.get("lower"), found.get("upper")
     better = metric_of(name).higher_is_better
