@@ -162,9 +162,8 @@ def _difference(part: EvaluationRun, previous: EvaluationRun, now: dict, before:
     if not (shared := sorted(set(ours) & set(theirs))):
         return None
     found = paired_comparison(*([100 * side[item] for item in shared] for side in (ours, theirs)), resamples=1000)
-    return difference_of(
-        PASSED, {"value": found.difference, "lower": found.lower, "upper": found.upper, "n": len(shared)}
-    )
+    interval = {"value": found.difference, "lower": found.lower, "upper": found.upper}
+    return difference_of(PASSED, {**interval, "n": len(shared), "p_value": found.p_value})
 
 
 def _group(key: str, now: dict[int, float], before: dict[int, float], about: str) -> Group:
