@@ -109,8 +109,8 @@ def weights_check(model: ModelVersion, field: str) -> None:
         _refuse(
             field,
             _(
-                'model "%(model)s" answers at an OpenAI-compatible endpoint, which writes texts and tells no '
-                "likelihoods: only what looks at its answers can measure it."
+                'model "%(model)s" answers at an OpenAI-compatible endpoint: its weights are not here, and it tells no '
+                "likelihoods."
             )
             % {"model": model.name},
         )

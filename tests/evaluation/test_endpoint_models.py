@@ -77,7 +77,7 @@ def test_what_takes_likelihoods_is_refused_in_words(project, remote):
     prompt_get_or_create(project=project, prompt="salt", split="test", references=["sodium"])
     suite_save(project=project, name="choice", definition=CHOICE, items=[{"x": 1}])
     for suite in ("perplexity", "forgetting", "choice"):
-        with pytest.raises(DomainError, match="writes texts and tells no likelihoods"):
+        with pytest.raises(DomainError, match="its weights are not here, and it tells no likelihoods"):
             evaluation_create(project=project, models=[remote], suite=suite)
     judge = model_create(
         project=project, name="judge", kind="openai", base="x", endpoint="https://api.example/v1", role="reward"
