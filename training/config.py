@@ -493,7 +493,9 @@ class EvaluateSettings(Settings):
     repetition_penalty: float = setting(1.0, "answers: above 1 makes used tokens rarer.", minimum=0.1, maximum=10)
     system: str | None = setting(None, "answers: system prompt for every row without its own.")
     # Chen et al. 2021, human-eval: 3 s on a machine that does nothing else.
-    code_seconds: float = setting(10.0, "task: what a program that a model wrote may take.", minimum=0.5, maximum=600)
+    code_seconds: float = setting(
+        10.0, "task: seconds that a program that a model wrote may take.", minimum=0.5, maximum=600
+    )
     batch_size: int = setting(8, "Rows that go through the model at once.", minimum=1, maximum=1024)
     max_length: int = setting(2048, "Tokens of a row at most; a longer prompt loses its beginning.", minimum=16)
     seed: int = setting(0, "Of the resampling.", minimum=0, maximum=2**31 - 1)
