@@ -7,13 +7,21 @@ With --write the numbers of the tests' tiny model go into the file, as `expected
 
 import argparse
 import json
+import re
 import tempfile
 from pathlib import Path
 
 import yaml
 
 CASES = Path(__file__).parents[1] / "tests" / "training" / "harness_cases.json"
-HELLASWAG = "from lm_eval.tasks.hellaswag.utils import process_docs\n"
+# The Python of the tasks that have some, as the harness has it: what stands beside their YAML.
+PYTHON = {
+    "hellaswag": {"utils": "lm_eval.tasks.hellaswag.utils"},
+    "truthfulqa_mc2": {"utils": "lm_eval.tasks.truthfulqa.utils"},
+    "mnli": {"utils": "lm_eval.tasks.glue.mnli.utils"},
+    "copa": {"utils": "lm_eval.tasks.super_glue.copa.utils"},
+    "cb": {"aggregate": "lm_eval.tasks.super_glue.cb.aggregate"},
+}
 
 
 def main() -> None:
@@ -26,9 +34,12 @@ def main() -> None:
     arguments.add_argument("--write", action="store_true")
     asked = arguments.parse_args()
     cases = json.loads(CASES.read_text())
-    folder = Path(tempfile.mkdtemp())
-    (folder / "utils.py").write_text(HELLASWAG)
+    whole = Path(tempfile.mkdtemp())
     for name, case in cases.items():
+        folder = whole / name
+        folder.mkdir()
+        for module, of_harness in PYTHON.get(name, {}).items():
+            (folder / f"{module}.py").write_text(f"from {of_harness} import *\n")
         splits = {"test": case["rows"], **({"dev": case["fewshot"]} if case.get("fewshot") else {})}
         for split, rows in splits.items():
             (folder / f"{name}.{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -36,23 +47,23 @@ def main() -> None:
         config["dataset_kwargs"] = {"data_files": {split: str(folder / f"{name}.{split}.jsonl") for split in splits}}
         if case.get("fewshot"):
             config |= {"fewshot_split": "dev", "fewshot_config": {"sampler": "first_n"}}
-        python = {key: config.pop(key) for key in list(config) if str(config[key]).startswith("!function")}
-        text = yaml.safe_dump(config) + "".join(f"{key}: {value}\n" for key, value in python.items())
+        text = re.sub(r"'(!function [\w.]+)'", r"\1", yaml.safe_dump(config))
         (folder / f"{name}.yaml").write_text(text)
     model = HFLM(asked.model, dtype="float32", device="cpu", batch_size=1, max_length=2048 if not asked.write else 256)
     found = simple_evaluate(
         model,
         tasks=[f"ours_{name}" for name in cases],
-        task_manager=TaskManager(include_path=str(folder)),
+        task_manager=TaskManager(include_path=str(whole)),
         bootstrap_iters=0,
     )
     for name, case in cases.items():
         numbers = {
-            key.split(",")[0]: value
+            key.removesuffix(",none"): value
             for key, value in found["results"][f"ours_{name}"].items()
-            if isinstance(value, float | int) and "stderr" not in key and key.split(",")[0] not in ("sample_len",)
+            if isinstance(value, float | int) and "stderr" not in key and not key.startswith("sample_len")
         }
-        samples = sorted(found["samples"][f"ours_{name}"], key=lambda sample: sample["doc_id"])
+        samples = {sample["doc_id"]: sample for sample in found["samples"][f"ours_{name}"]}  # one a filter otherwise
+        samples = [samples[number] for number in sorted(samples)]
         case["expected"] = numbers
         if case["task"]["output_type"] == "multiple_choice":
             case["loglikelihoods"] = [[float(one[0][0]) for one in sample["resps"]] for sample in samples]

@@ -236,6 +236,13 @@ DEVICE_HOUR_CURRENCY = env("DEVICE_HOUR_CURRENCY", default="EUR")
 ESTIMATE_SECONDS = env.int("ESTIMATE_SECONDS", default=30)  # spent on measuring micro-batches
 TRAINING_PYTHON = env("TRAINING_PYTHON", default="")  # another interpreter for `python -m training`, else ours
 
+# --- Models at somebody else's endpoint; code that models write --------------------------------------------------
+# The key is sent to this endpoint alone. Hosts (host or host:port) inside a private network that may be asked.
+OPENAI_API_KEY = env("OPENAI_API_KEY", default="")
+OPENAI_BASE_URL = env("OPENAI_BASE_URL", default="https://api.openai.com/v1")
+ENDPOINT_HOSTS_ALLOWED = env.list("ENDPOINT_HOSTS_ALLOWED", default=[])
+CODE_SANDBOX = env.bool("CODE_SANDBOX", default=False)  # docs/operating.md says what switching it on risks
+
 # --- LangSmith: off without a key ----------------------------------------------------------------------------
 LANGSMITH_API_KEY = env("LANGSMITH_API_KEY", default="")
 LANGSMITH_ENDPOINT = env("LANGSMITH_ENDPOINT", default="https://api.smith.langchain.com")

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from . import data
 from .config import EvaluateSettings
-from .decoding import Decoding, decode, end_tokens, stream_seed
 from .directory import RunDirectory, to_json, write_whole
 from .embedding import Embedder
 from .encoder_decoder import tokens_of
-from .generate import Wanted, outputs_done, with_system
+from .endpoint import asks_endpoint
 from .measuring import Asked
 from .models import base_of
+from .outputs import outputs_done, stream_seed, with_system
 
 ANSWERS = "answers.jsonl"
 DECODING = ("max_new_tokens", "temperature", "top_p", "repetition_penalty")
@@ -34,7 +34,7 @@ def answers(run: RunDirectory, spec: dict, settings: EvaluateSettings) -> dict:
         rows = [{"index": 0, "reused": False, **row} for row in given]
     else:
         given = [row for _, row in data.read_rows(run.path, data.data_file(spec, "items"))]
-        rows = _written(run, spec, settings, path)
+        rows = _by_endpoint(run, spec, settings, path) if asks_endpoint(spec) else _written(run, spec, settings, path)
         reuse = {"reuse": {"asked": len(rows), "reused": sum(row["reused"] for row in rows)}}
     data.need_rows(rows, "data", "there is nothing to answer.")
     references = {
@@ -49,8 +49,16 @@ def answers(run: RunDirectory, spec: dict, settings: EvaluateSettings) -> dict:
     return {"metrics": {}, "steps": len(rows), "rows": len(rows), **reuse}
 
 
+def _by_endpoint(run: RunDirectory, spec: dict, settings: EvaluateSettings, path: Path) -> list[dict]:
+    from .endpoint_answers import suite_answers
+
+    return suite_answers(run, spec, settings, path)
+
+
 def _written(run: RunDirectory, spec: dict, settings: EvaluateSettings, path: Path) -> list[dict]:
     """All answers in the questions' order; each batch is on disk before the next begins."""
+    from .decoding import Decoding, decode, end_tokens
+
     asked = Asked(run, spec, settings)
     wanted = _wanted(run, spec, settings, asked)
     seeds = [stream_seed(settings.seed, *answer.key) for answer in wanted]
@@ -92,8 +100,8 @@ def _written(run: RunDirectory, spec: dict, settings: EvaluateSettings, path: Pa
     return [by_key[answer.key] for answer in wanted]
 
 
-def _wanted(run: RunDirectory, spec: dict, settings: EvaluateSettings, asked: Asked) -> list[Wanted]:
-    from .generate import context_of
+def _wanted(run: RunDirectory, spec: dict, settings: EvaluateSettings, asked: Asked) -> list:
+    from .generate import Wanted, context_of
 
     name = data.data_file(spec, "items")
     tokens = tokens_of(asked.tokenizer, asked.base.path)
@@ -111,7 +119,7 @@ def _wanted(run: RunDirectory, spec: dict, settings: EvaluateSettings, asked: As
     return data.need_rows(wanted, name, "there is nothing to answer.")
 
 
-def _append(path: Path, wanted: list[Wanted], seeds: list[int], found: dict[int, object], *, reused: bool) -> None:
+def _append(path: Path, wanted: list, seeds: list[int], found: dict[int, object], *, reused: bool) -> None:
     with path.open("a", encoding="utf-8") as file:
         for number, (text, finish_reason) in found.items():
             answer = wanted[number]

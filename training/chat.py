@@ -17,11 +17,12 @@ import torch
 
 from .config import ChatSettings, GenerateSettings
 from .data import ChatTokens, Fitting
-from .decoding import Chooser, Decoding, end_tokens, stream_seed
+from .decoding import Chooser, Decoding, end_tokens
 from .directory import RunDirectory
 from .errors import TrainingError
-from .generate import context_of, with_system
+from .generate import context_of
 from .models import base_of, load_policy, load_tokenizer
+from .outputs import stream_seed, with_system
 
 INBOX = "inbox.jsonl"
 TOLD_EVERY = 0.25  # seconds between two deltas of an answer: as often as an eye needs

@@ -486,12 +486,16 @@ class EvaluateSettings(Settings):
     # task: few-shot examples, in lm-evaluation-harness's order "first_n".
     num_fewshot: int | None = setting(None, "task: examples before each question; empty: as the task says.", minimum=0)
     # answers: how the model writes; each of several answers has a random stream of its own.
-    samples: int = setting(1, "answers: how many answers to each question, each with a seed.", minimum=1, maximum=20)
+    samples: int = setting(1, "answers, task: answers to each question, each with a seed.", minimum=1, maximum=200)
     max_new_tokens: int = setting(256, "answers, task: tokens of an answer at most.", minimum=1, maximum=32768)
-    temperature: float = setting(0.0, "answers: 0 is greedy.", minimum=0, maximum=5)
+    temperature: float = setting(0.0, "answers, task: 0 is greedy (task: as the task says).", minimum=0, maximum=5)
     top_p: float = setting(1.0, "answers: sample from the likeliest tokens of this share.", minimum=1e-6, maximum=1)
     repetition_penalty: float = setting(1.0, "answers: above 1 makes used tokens rarer.", minimum=0.1, maximum=10)
     system: str | None = setting(None, "answers: system prompt for every row without its own.")
+    # Chen et al. 2021, human-eval: 3 s on a machine that does nothing else.
+    code_seconds: float = setting(
+        10.0, "task: seconds that a program that a model wrote may take.", minimum=0.5, maximum=600
+    )
     batch_size: int = setting(8, "Rows that go through the model at once.", minimum=1, maximum=1024)
     max_length: int = setting(2048, "Tokens of a row at most; a longer prompt loses its beginning.", minimum=16)
     seed: int = setting(0, "Of the resampling.", minimum=0, maximum=2**31 - 1)

@@ -1,6 +1,5 @@
 """Writing answers: batches with a key–value cache, one random stream an answer."""
 
-import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -32,11 +31,6 @@ class Answer:
     finish_reason: str
     latency_ms: int
     end: int | None = None
-
-
-def stream_seed(*parts: object) -> int:
-    """A seed that follows from these parts alone, whatever batch the answer is written in."""
-    return int.from_bytes(hashlib.sha256("/".join(map(str, parts)).encode()).digest()[:8], "big") >> 1
 
 
 def end_tokens(model, tokenizer) -> set[int]:

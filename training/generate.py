@@ -8,12 +8,11 @@ from pathlib import Path
 
 from . import data
 from .config import GenerateSettings
-from .decoding import Answer, Decoding, decode, end_tokens, stream_seed
+from .decoding import Answer, Decoding, decode, end_tokens
 from .directory import RunDirectory, to_json
 from .encoder_decoder import tokens_of
 from .models import base_of, load_policy, load_tokenizer
-
-OUTPUTS = "outputs.jsonl"
+from .outputs import OUTPUTS, outputs_done, stream_seed, with_system
 
 
 @dataclass(frozen=True)
@@ -89,25 +88,6 @@ def prompts_wanted(
     if words := fitting.words(name, count):
         run.warn(words)
     return data.need_rows(wanted, name, "there is nothing to answer.")
-
-
-def with_system(messages: list[dict], system: str | None) -> list[dict]:
-    """The conversation with this system prompt, unless it has one of its own; without either the template's default."""
-    if not system or messages[0]["role"] == "system":
-        return messages
-    return [{"role": "system", "content": system}, *messages]
-
-
-def outputs_done(path: Path) -> set[tuple[str, int]]:
-    """(id as JSON, index) of the answers that are there; a last line that a power loss has torn is cut off."""
-    if not path.exists():
-        return set()
-    content = path.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    if len(whole) < len(content):
-        os.truncate(path, len(whole))
-    rows = (json.loads(line) for line in whole.splitlines() if line.strip())
-    return {(json.dumps(row["id"]), row["index"]) for row in rows}
 
 
 def _write(run: RunDirectory, settings: GenerateSettings, base, tokenizer, todo: list[Wanted], already: int):

@@ -17,12 +17,13 @@ from torch.nn.functional import cross_entropy
 from .checkpoints import checkpoints_remove
 from .config import Online
 from .data import Example, Question, questions
-from .decoding import Decoding, decode, end_tokens, stream_seed
+from .decoding import Decoding, decode, end_tokens
 from .directory import RunDirectory
 from .errors import TrainingError
 from .judge import Judge, judge_check, judge_of
 from .loop import Training
 from .order import seeded
+from .outputs import stream_seed
 from .remembered import Sums
 from .roles import Roles
 from .scoring import Batch, answer_logits, example_batch

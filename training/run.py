@@ -10,6 +10,7 @@ from pathlib import Path
 
 from .config import RECIPES, Settings
 from .directory import Held, RunDirectory, Stopped
+from .endpoint import asks_endpoint
 from .errors import TrainingError, out_of_memory
 
 COMPLETED, FAILED, HELD = 0, 1, 3
@@ -56,7 +57,8 @@ def _attempt(directory: RunDirectory) -> tuple[dict, int]:
         settings, spec = settings_of(directory.spec())
         directory.status("loading", message=f"{spec['recipe']}, attempt {directory.attempt}")
         _environment(spec)
-        result = _recipe(spec["recipe"])(directory, spec, settings)
+        by_endpoint = spec["recipe"] == "generate" and asks_endpoint(spec)
+        result = _recipe("generate by an endpoint" if by_endpoint else spec["recipe"])(directory, spec, settings)
         return {"status": "completed", **result, **_measures(settings)}, COMPLETED
     except Stopped:
         return {"status": "stopped", **_measures()}, COMPLETED
@@ -113,6 +115,8 @@ def _recipe(name: str):
         from .spectra import weights as recipe
     elif name == "chat":
         from .chat import chat as recipe
+    elif name == "generate by an endpoint":
+        from .endpoint_answers import generate as recipe
     elif name == "generate":
         from .generate import generate as recipe
     else:

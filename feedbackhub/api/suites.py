@@ -50,7 +50,8 @@ def item_shown(result: ItemResult) -> dict:
         "item": result.item.key,
         "tags": result.item.tags,
         "passed": result.passed,
-        "failed": result.failed,
+        "failed": dict(result.reasons),
+        "reasons": {rule: why for rule, why in result.failed.items() if isinstance(why, dict)},
         "scores": result.scores,
         "answers": result.answers,
     }

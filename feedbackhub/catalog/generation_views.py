@@ -48,7 +48,7 @@ class GenerationForm(forms.Form):
 
     def __init__(self, *args, project: Project, **kwargs):
         super().__init__(*args, **kwargs)
-        kinds = (ModelVersion.Kind.LOCAL, ModelVersion.Kind.HUB)
+        kinds = (ModelVersion.Kind.LOCAL, ModelVersion.Kind.HUB, ModelVersion.Kind.OPENAI)
         able = models_of(project).filter(kind__in=kinds, role=ModelVersion.Purpose.POLICY)
         self.fields["models"].queryset = able
 

@@ -9,6 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from feedbackhub.core.endpoints import may_be_private
 from feedbackhub.core.errors import DomainError
 from feedbackhub.projects.models import Project
 from feedbackhub.runs import services as runs
@@ -93,7 +94,13 @@ def _models_check(project: Project, models: list[ModelVersion]) -> None:
             _refuse("models", f'model "{model.name}" belongs to another project.')
         if models.count(model) > 1:
             _refuse("models", f'model "{model.name}" is named twice.')
-        weights_check(model, "models")
+        answers_check(model, "models")
+
+
+def answers_check(model: ModelVersion, field: str) -> None:
+    """Raise DomainError unless the model version can be asked: it has an endpoint, or weights that a run can load."""
+    if not (model.kind == ModelVersion.Kind.OPENAI and model.answers):
+        weights_check(model, field)
 
 
 def weights_check(model: ModelVersion, field: str) -> None:
@@ -102,8 +109,8 @@ def weights_check(model: ModelVersion, field: str) -> None:
         _refuse(
             field,
             _(
-                'model "%(model)s" answers at an OpenAI-compatible endpoint, which this version does not call: '
-                "have it answer there and import its outputs."
+                'model "%(model)s" answers at an OpenAI-compatible endpoint: its weights are not here, and it tells no '
+                "likelihoods."
             )
             % {"model": model.name},
         )
@@ -165,6 +172,9 @@ def _prompts_chosen(
 
 def base_spec(model: ModelVersion) -> dict:
     """The model version as run.json's `base`."""
+    if model.kind == ModelVersion.Kind.OPENAI:
+        private = {"private": True} if may_be_private(model.endpoint) else {}
+        return {"endpoint": model.endpoint, "model": model.base, **private}
     return {"path": model.base, **({"adapter": model.adapter} if model.adapter else {})}
 
 

@@ -109,6 +109,11 @@ class ModelVersion(models.Model):
     def generates(self) -> bool:
         return self.kind in (self.Kind.LOCAL, self.Kind.HUB)
 
+    @property
+    def answers(self) -> bool:
+        """Whether it can be asked: it has weights here, or an endpoint; and it is no reward model."""
+        return self.role == self.Purpose.POLICY and (self.generates or self.kind == self.Kind.OPENAI)
+
 
 class Generation(models.Model):
     """A wish for answers by some models to some prompts; each model answers in a run of its own."""

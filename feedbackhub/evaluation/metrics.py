@@ -1,8 +1,9 @@
 """What each metric is called on a page, and which way is better."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.utils.text import format_lazy
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 
@@ -59,9 +60,20 @@ def metric_of(name: str) -> Metric:
 
     `rule:NAME` and `tag:NAME` are shares of a suite of the project's own.
     """
+    plain, _comma, filtered = name.partition(",")
+    if filtered and plain in METRICS:  # a task's filter, as the harness names it
+        known = METRICS[plain]
+        return replace(known, label=format_lazy("{} ({})", known.label, filtered))
+    if name.startswith("pass@"):
+        return Metric(name, True, _("The chance that one of so many answers passes its tests (%)."))
     kind, _colon, own = name.partition(":")
     if own and kind == "rule":
         return Metric(format_lazy(_("Rule “{}”"), own), True, "")
     if own and kind == "tag":
         return Metric(format_lazy(_("Tag “{}”"), own), True, "")
     return METRICS.get(name) or Metric(name.replace("_", " "), True, "")
+
+
+def group_label(key: str) -> str:
+    """What a group of failures (`rule:NAME`, `tag:NAME`, or "" for all) is called on a page."""
+    return str(metric_of(key).label) if key else gettext("All failures")

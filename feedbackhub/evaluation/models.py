@@ -6,6 +6,9 @@ from feedbackhub.catalog.models import ModelVersion
 from feedbackhub.projects.models import Project
 from feedbackhub.runs.models import Run
 
+from .metrics import group_label
+from .reasons import RIGHT_ANSWER, words
+
 
 class Suite(models.TextChoices):
     """The suites that every project has; a project's own are `SuiteVersion`s."""
@@ -15,6 +18,11 @@ class Suite(models.TextChoices):
     FORGETTING = "forgetting", _("Perplexity on a fixed general text")
     ANSWER_MATCH = "answer-match", _("Exact match and F1 of words with references")
     REWARD = "reward", _("A reward model’s score of the answers")
+
+
+def runs_code(task: dict) -> bool:
+    """Whether a task's answers are programs that are run (HumanEval, MBPP)."""
+    return any(name in str(task.get("metric_list", "")) for name in ("code_eval", "pass_at"))
 
 
 class SuiteVersion(models.Model):
@@ -43,6 +51,16 @@ class SuiteVersion(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} v{self.number}"
+
+    @property
+    def needs_likelihoods(self) -> bool:
+        """Whether it chooses by log-likelihoods, which takes a model's weights; else it looks at what is written."""
+        return self.task.get("output_type") == "multiple_choice"
+
+    @property
+    def is_code(self) -> bool:
+        """Whether it runs code that a model wrote."""
+        return runs_code(self.task)
 
 
 class SuiteItem(models.Model):
@@ -143,6 +161,13 @@ class ItemResult(models.Model):
     def __str__(self) -> str:
         return f"{self.item_id}: {'passed' if self.passed else 'failed'}"
 
+    @property
+    def reasons(self) -> list[tuple[str, str]]:
+        """(rule, why it is broken) in words."""
+        return [
+            (str(_("right answer")) if rule == RIGHT_ANSWER else rule, words(why)) for rule, why in self.failed.items()
+        ]
+
 
 class DataRequest(models.Model):
     """A note that a model needs examples: the prompts that it failed, for admins to find or write data for."""
@@ -159,3 +184,7 @@ class DataRequest(models.Model):
 
     def __str__(self) -> str:
         return f"data request {self.pk} ({len(self.prompts)} prompts)"
+
+    @property
+    def title(self) -> str:
+        return f"{self.model.name} · {group_label(self.group)}"

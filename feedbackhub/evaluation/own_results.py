@@ -8,6 +8,7 @@ from feedbackhub.stats.intervals import bootstrap_mean, paired_comparison, wilso
 
 from .models import EvaluationRun, ItemResult, Result, SuiteItem, SuiteVersion
 from .own_suites import rules_of
+from .reasons import RIGHT_ANSWER, reason
 from .rules import Answered, broken
 from .suite_reading import stored
 
@@ -99,13 +100,13 @@ def _scored(part: EvaluationRun, suite: SuiteVersion, items: dict[int, SuiteItem
         if row.get("id") not in items:
             continue
         scores = {name: value for name, value in row.items() if isinstance(value, float)}
-        first = scores.get("acc", scores.get("exact_match", 0.0))
+        passed = row.get("passed", scores.get("acc", scores.get("exact_match", 0.0)) >= 1)
         right = stored(str(row.get("right", "")))
         text = {"text": stored(str(row.get("text", ""))), "prompt": stored(str(row.get("prompt", ""))), "right": right}
-        failed = {} if first >= 1 else {"right answer": f"is not “{right[:100]}”"}
-        yield ItemResult(
-            part=part, item=items[row["id"]], passed=first >= 1, failed=failed, scores=scores, answers=[text]
-        )
+        text |= {"taken": stored(str(row["taken"]))} if "taken" in row else {}
+        why = reason("code_fails", error=stored(row["why"])) if row.get("why") else reason("not_this", texts=[right])
+        failed = {} if passed else {RIGHT_ANSWER: why}
+        yield ItemResult(part=part, item=items[row["id"]], passed=passed, failed=failed, scores=scores, answers=[text])
 
 
 def _marks(suite: SuiteVersion, result: ItemResult) -> dict[str, float]:

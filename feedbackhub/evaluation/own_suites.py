@@ -65,7 +65,9 @@ def _task_run(suite: SuiteVersion, model: ModelVersion, items: list[SuiteItem]) 
     rows = [{**item.data, "id": item.pk} for item in items if not item.example]
     examples = [item.data for item in items if item.example]
     names = {"task": TASK, "rows": ROWS, **({"fewshot": FEWSHOT} if examples else {})}
-    settings = {name: suite.settings[name] for name in ("num_fewshot", "max_new_tokens") if name in suite.settings}
+    known = ("num_fewshot", "max_new_tokens", "temperature")
+    settings = {name: suite.settings[name] for name in known if name in suite.settings}
+    settings |= {"samples": suite.settings["seeds"]} if "seeds" in suite.settings else {}
     spec = {"base": base_spec(model), "data": names, "settings": {"suite": "task", **settings}, "seed": 0}
     return spec, {TASK: [suite.task], ROWS: rows, **({FEWSHOT: examples} if examples else {})}
 

@@ -14,6 +14,7 @@ import regex
 from django.utils.translation import gettext_lazy as _
 from referencing import Registry
 
+from .reasons import Reason, reason
 from .words import same_words, word_f1
 
 SECONDS = 0.25  # that one pattern may take on one text
@@ -33,11 +34,11 @@ class Answered:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of rule. `check(rule, answer, references)`: why the answer breaks it, or "" when it does not."""
+    """A kind of rule. `check(rule, answer, references)`: why the answer breaks it, or None when it does not."""
 
     help: str
     parameters: dict[str, "Parameter"]
-    check: Callable[[dict, Answered, Sequence[str]], str] | None = None
+    check: Callable[[dict, Answered, Sequence[str]], Reason | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -86,29 +87,25 @@ def _validator(schema: str) -> jsonschema.Draft202012Validator:
     return kind(json.loads(schema), registry=Registry())
 
 
-def _quoted(texts: Sequence[str]) -> str:
-    return ", ".join(f"“{text[:60]}”" for text in texts[:3]) + (", …" if len(texts) > 3 else "")
-
-
 def _folded(rule: dict, text: str) -> str:
     return text if rule.get("match_case") else text.casefold()
 
 
-def _contains(rule: dict, answer: Answered, references: Sequence[str]) -> str:
+def _contains(rule: dict, answer: Answered, references: Sequence[str]) -> Reason | None:
     text = _folded(rule, answer.text)
     missing = [wanted for wanted in rule["texts"] if _folded(rule, wanted) not in text]
     if rule.get("any"):
-        return "" if len(missing) < len(rule["texts"]) else f"has none of {_quoted(rule['texts'])}"
-    return f"lacks {_quoted(missing)}" if missing else ""
+        return None if len(missing) < len(rule["texts"]) else reason("has_none_of", texts=rule["texts"])
+    return reason("lacks", texts=missing) if missing else None
 
 
-def _not_contains(rule: dict, answer: Answered, references: Sequence[str]) -> str:
+def _not_contains(rule: dict, answer: Answered, references: Sequence[str]) -> Reason | None:
     text = _folded(rule, answer.text)
     found = [unwanted for unwanted in rule["texts"] if _folded(rule, unwanted) in text]
-    return f"has {_quoted(found)}" if found else ""
+    return reason("has", texts=found) if found else None
 
 
-def _stop_words(rule: dict, answer: Answered, references: Sequence[str]) -> str:
+def _stop_words(rule: dict, answer: Answered, references: Sequence[str]) -> Reason | None:
     said = {word.casefold() for word in regex.findall(r"[\p{L}\p{N}]+(?:[-'’][\p{L}\p{N}]+)*", answer.text)}
     text = f" {' '.join(answer.text.casefold().split())} "
     found = [
@@ -116,34 +113,36 @@ def _stop_words(rule: dict, answer: Answered, references: Sequence[str]) -> str:
         for word in rule["words"]
         if (word.casefold() in said if " " not in word else f" {word.casefold()} " in text)
     ]
-    return f"says {_quoted(found)}" if found else ""
+    return reason("says", texts=found) if found else None
 
 
-def _regex(rule: dict, answer: Answered, references: Sequence[str]) -> str:
+def _regex(rule: dict, answer: Answered, references: Sequence[str]) -> Reason | None:
     found = searched(rule["pattern"], answer.text, ignore_case=not rule.get("match_case"))
     if rule.get("absent"):
-        return f"matches {rule['pattern']}" if found else ""
-    return "" if found else f"does not match {rule['pattern']}"
+        return reason("matches", pattern=rule["pattern"]) if found else None
+    return None if found else reason("matches_not", pattern=rule["pattern"])
 
 
-def _json(rule: dict, answer: Answered, references: Sequence[str]) -> str:
+def _json(rule: dict, answer: Answered, references: Sequence[str]) -> Reason | None:
     text = answer.text.strip()
     if rule.get("fenced") and (fence := regex.fullmatch(r"```(?:json)?\s*\n(.*)\n```", text, regex.DOTALL)):
         text = fence[1]
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        return f"is not JSON ({error})"
+        return reason("no_json", error=str(error))
     if not rule.get("schema"):
-        return ""
+        return None
     try:
         wrong = next(_validator(json.dumps(rule["schema"], sort_keys=True)).iter_errors(value), None)
     except RecursionError:
-        return "is nested too deeply"
+        return reason("too_deep")
     if wrong is None:
-        return ""
-    place = "/".join(map(str, wrong.absolute_path)) or "the whole"
-    return f"does not fit the schema at {place}: {wrong.message[:200]}"
+        return None
+    place = "/".join(map(str, wrong.absolute_path))
+    if not place:
+        return reason("no_fit_whole", error=wrong.message[:200])
+    return reason("no_fit", place=place, error=wrong.message[:200])
 
 
 UNITS = {
@@ -154,13 +153,13 @@ UNITS = {
 }
 
 
-def _length(rule: dict, answer: Answered, references: Sequence[str]) -> str:
+def _length(rule: dict, answer: Answered, references: Sequence[str]) -> Reason | None:
     count, unit = UNITS[rule["unit"]](answer.text.strip()), rule["unit"]
     if rule.get("min") is not None and count < rule["min"]:
-        return f"has {count} {unit}, fewer than {rule['min']}"
+        return reason("fewer", count=count, unit=unit, limit=rule["min"])
     if rule.get("max") is not None and count > rule["max"]:
-        return f"has {count} {unit}, more than {rule['max']}"
-    return ""
+        return reason("more", count=count, unit=unit, limit=rule["max"])
+    return None
 
 
 def repeated_share(text: str, n: int) -> float:
@@ -171,9 +170,9 @@ def repeated_share(text: str, n: int) -> float:
     return 1 - len(grams) / total if total else 0.0
 
 
-def _repetition(rule: dict, answer: Answered, references: Sequence[str]) -> str:
+def _repetition(rule: dict, answer: Answered, references: Sequence[str]) -> Reason | None:
     share = repeated_share(answer.text, rule["n"])
-    return f"repeats {share:.0%} of its runs of {rule['n']} words" if share > rule["at_most"] else ""
+    return reason("repeats", share=share, n=rule["n"]) if share > rule["at_most"] else None
 
 
 @lru_cache(maxsize=1)
@@ -193,27 +192,29 @@ def languages() -> list[str]:
     return sorted(_identifier().labels)
 
 
-def _language(rule: dict, answer: Answered, references: Sequence[str]) -> str:
+def _language(rule: dict, answer: Answered, references: Sequence[str]) -> Reason | None:
     if not answer.text.strip():
-        return "is empty"
+        return reason("empty")
     code, probability = language_of(answer.text)
-    return "" if code == rule["language"] else f"is in {code} ({probability:.0%} sure), not in {rule['language']}"
+    if code == rule["language"]:
+        return None
+    return reason("other_language", found=code, share=probability, wanted=rule["language"])
 
 
-def _equals(rule: dict, answer: Answered, references: Sequence[str]) -> str:
+def _equals(rule: dict, answer: Answered, references: Sequence[str]) -> Reason | None:
     right = rule.get("texts") or references
-    return "" if any(same_words(answer.text, one) for one in right) else "is none of the right answers"
+    return None if any(same_words(answer.text, one) for one in right) else reason("not_right")
 
 
-def _like(rule: dict, answer: Answered, references: Sequence[str]) -> str:
+def _like(rule: dict, answer: Answered, references: Sequence[str]) -> Reason | None:
     best = max((word_f1(answer.text, one) for one in references), default=0.0)
-    return f"shares words of F1 {best:.2f} with the references" if best < rule["at_least"] else ""
+    return reason("little_shared", value=best) if best < rule["at_least"] else None
 
 
-def _similarity(rule: dict, answer: Answered, references: Sequence[str]) -> str:
+def _similarity(rule: dict, answer: Answered, references: Sequence[str]) -> Reason | None:
     if answer.similarity is None:
-        return "is empty"
-    return f"has a similarity of {answer.similarity:.2f}" if answer.similarity < rule["at_least"] else ""
+        return reason("empty")
+    return reason("unlike", value=answer.similarity) if answer.similarity < rule["at_least"] else None
 
 
 _SHARE = {"minimum": 0, "maximum": 1}

@@ -12,6 +12,7 @@ import jsonschema
 import regex
 from django.utils.translation import gettext as _
 
+from .reasons import Reason, reason
 from .rule_kinds import KINDS, SECONDS, Answered, Parameter, TooSlow, languages, searched
 from .words import word_f1
 
@@ -107,8 +108,8 @@ def _whole_check(rule: dict, wrong: Callable[[str], RuleError]) -> dict:
 
 def broken(
     rule: dict, answers: dict[tuple[int, int], Answered], references: Sequence[str], slow: Counter | None = None
-) -> tuple[str, list]:
-    """(why the item breaks the rule or "", the answers that break it), over its answers {(variant, seed): answer}.
+) -> tuple[Reason | None, list]:
+    """(why the item breaks the rule or None, the answers that break it), over its answers {(variant, seed): answer}.
 
     Variant 0 is the prompt itself, the others its paraphrases. `consistent` looks at pairs, all else at each answer.
     slow: how often each rule's pattern ran out of time so far; after SLOW_AT_MOST it is not tried any more.
@@ -116,22 +117,22 @@ def broken(
     if rule["kind"] == "consistent":
         value = consistency(answers, rule["over"])
         low = value is not None and value < rule["at_least"]
-        return (f"agrees with itself by F1 {value:.2f} over {rule['over']}", sorted(answers)) if low else ("", [])
-    why, places = "", []
+        return (reason(f"differs_over_{rule['over']}", value=value), sorted(answers)) if low else (None, [])
+    why, places = None, []
     for place, answer in sorted(answers.items()):
         try:
             if slow is not None and slow[rule["name"]] >= SLOW_AT_MOST:
                 raise TooSlow
             given = Answered(answer.text[:ANSWER_CHARACTERS], answer.similarity)
-            reason = KINDS[rule["kind"]].check(rule, given, references)
+            found = KINDS[rule["kind"]].check(rule, given, references)
         except TooSlow:
             if slow is not None:
                 slow[rule["name"]] += 1
-            reason = f"could not be checked: the pattern took longer than {SECONDS} s"
+            found = reason("too_slow", seconds=SECONDS)
         except Exception as error:  # such as a schema's reference to an address, which is not fetched
-            reason = f"could not be checked ({type(error).__name__}: {str(error)[:100]})"
-        if reason:
-            why = why or reason
+            found = reason("unchecked", error=f"{type(error).__name__}: {str(error)[:100]}")
+        if found:
+            why = why or found
             places.append(place)
     return why, places
 

@@ -7,7 +7,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from feedbackhub.catalog.generations import base_spec, chat, weights_check
+from feedbackhub.catalog.generations import answers_check, base_spec, chat, weights_check
 from feedbackhub.catalog.models import ModelVersion, Output, Prompt, Split
 from feedbackhub.core.errors import DomainError
 from feedbackhub.projects.models import Project
@@ -16,6 +16,7 @@ from feedbackhub.runs.models import ACTIVE, FINISHED, Run, RunState
 
 from . import own_results, own_suites
 from .models import Evaluation, EvaluationRun, Result, Suite, SuiteVersion
+from .suite_reading import sandbox_is_off
 
 JOB = "feedbackhub.evaluation.jobs.evaluation_run"
 MODELS_AT_MOST = 20
@@ -24,6 +25,7 @@ PREDICTIONS, BASELINE, REFERENCES = "data/predictions.jsonl", "data/baseline.jso
 COMPARES_TEXTS = (Suite.TEXT_OVERLAP, Suite.ANSWER_MATCH)
 ASKS_THE_MODEL = (Suite.PERPLEXITY, Suite.FORGETTING)
 Status = Evaluation.Status
+RULES = SuiteVersion.Kind.RULES
 
 
 @transaction.atomic
@@ -70,8 +72,12 @@ def _evaluation_of_own(project: Project, models: list[ModelVersion], name: str, 
     if suite is None:
         own = SuiteVersion.objects.filter(project=project).values_list("name", flat=True).distinct().order_by("name")
         _refuse("suite", f'suite "{name}" is none of {", ".join([*Suite.values, *own])}.')
-    imported = ModelVersion.Kind.IMPORTED if suite.kind == SuiteVersion.Kind.RULES else None
-    _models_check(project, models, suite.name, weights=[model for model in models if model.kind != imported])
+    if suite.is_code and not site.CODE_SANDBOX:
+        _refuse("suite", sandbox_is_off())
+    _models_check(project, models, suite.name, weights=models if suite.needs_likelihoods else [])
+    for model in models:
+        if not suite.needs_likelihoods and not (suite.kind == RULES and model.kind == ModelVersion.Kind.IMPORTED):
+            answers_check(model, "models")
     evaluation = Evaluation.objects.create(project=project, suite=suite.name, suite_version=suite, created_by=by)
     for model in models:
         spec, files = own_suites.suite_run(suite, model)

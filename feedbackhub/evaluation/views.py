@@ -6,6 +6,7 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 
 from feedbackhub.core.errors import DomainError
@@ -16,7 +17,6 @@ from feedbackhub.projects.pages import project_page
 from . import failures, following, selectors, services
 from .forms import EvaluationForm
 from .models import DataRequest, Evaluation
-from .own_results import RULE, TAG
 
 COLUMNS = ("model", "metric", "value", "lower", "upper", "n")
 
@@ -72,6 +72,7 @@ def evaluation(request: HttpRequest, pk: int) -> HttpResponse:
     table = selectors.comparison_table(found)
     parts = list(found.parts.select_related("run", "model", "evaluation__suite_version").order_by("pk"))
     active = found.status in (Evaluation.Status.PENDING, Evaluation.Status.RUNNING)
+    analyses = [a for a in map(failures.analysis, parts) if a] if found.suite_version_id and not active else []
     context = {
         "evaluation": found,
         "table": table,
@@ -79,7 +80,9 @@ def evaluation(request: HttpRequest, pk: int) -> HttpResponse:
         "active": active,
         "reuse": [(part.model, part.run.result["reuse"]) for part in parts if (part.run.result or {}).get("reuse")],
         "notes": [(part.model, note) for part in parts for note in (part.run.result or {}).get("notes") or []],
-        "analyses": [a for a in map(failures.analysis, parts) if a] if found.suite_version_id and not active else [],
+        "analyses": analyses,
+        # whose line of rounds stands in another model's already
+        "ancestors": {step.part.pk for analysis in analyses for step in analysis.history[:-1]},
         "others": selectors.evaluations_like(found)[:20],
         "is_admin": Role.ADMIN in request.roles,
     }
@@ -145,8 +148,9 @@ def evaluation_items(request: HttpRequest, pk: int) -> HttpResponse:
         results = results.filter(item__in=wanted)
     page = Paginator(results, 20).get_page(request.GET.get("page"))
     context = {"evaluation": part.evaluation, "part": part, "groups": groups, "chosen": chosen, "show": show}
-    asked = [(result, following.prompt_text(result)) for result in page]
-    context |= {"page": page, "asked": asked, "rule": RULE, "tag": TAG, "previous": analysis and analysis.previous}
+    before = failures.answers_before(analysis.previous, page) if analysis and analysis.previous else {}
+    asked = [(result, following.prompt_text(result), before.get(result.item_id)) for result in page]
+    context |= {"page": page, "asked": asked, "previous": analysis and analysis.previous}
     return render(request, "evaluation/items.html", {**context, "is_admin": Role.ADMIN in request.roles})
 
 
@@ -162,7 +166,8 @@ def failures_follow(request: HttpRequest, pk: int, action: str) -> HttpResponse:
         if action == "queue":
             made = following.failures_queue(part=part, group=group, by=request.user)
             left = ", ".join(f"{reason.replace('_', ' ')}: {n}" for reason, n in sorted(made.skipped.items()))
-            words = _("%(count)s tasks wait for raters.") % {"count": made.created}
+            words = ngettext("%(count)s task waits for raters.", "%(count)s tasks wait for raters.", made.created)
+            words %= {"count": made.created}
             messages.success(request, f"{words} {_('Left out')}: {left}." if left else words)
             return redirect("rating:tasks", request.project.slug)
         following.data_request_create(part=part, group=group, note=request.POST.get("note", ""), by=request.user)

@@ -1,5 +1,6 @@
 """The training process: started in a session of its own, without our secrets; or found at work and adopted."""
 
+import json
 import os
 import re
 import signal
@@ -8,6 +9,8 @@ import sys
 from pathlib import Path
 
 from django.conf import settings
+
+from feedbackhub.core.endpoints import is_operators
 
 from .directory import group_kill, lock_holder, lock_is_held, orphans_kill
 
@@ -25,6 +28,13 @@ def child_environment(environment: dict[str, str]) -> dict[str, str]:
         for name, value in environment.items()
         if not SECRET_NAME.search(name.upper()) and not URL_WITH_PASSWORD.search(value)
     }
+
+
+def key_for(directory: Path) -> dict[str, str]:
+    """The endpoint's key for a run whose base is the operator's own endpoint; nothing for any other."""
+    base = json.loads((directory / "run.json").read_text(encoding="utf-8")).get("base")
+    url = base.get("endpoint") if isinstance(base, dict) else None
+    return {"OPENAI_API_KEY": settings.OPENAI_API_KEY} if url and is_operators(url) and settings.OPENAI_API_KEY else {}
 
 
 class Child:
@@ -47,7 +57,7 @@ class Child:
             process = subprocess.Popen(
                 command,
                 cwd=settings.BASE_DIR,
-                env=child_environment(dict(os.environ)),
+                env={**child_environment(dict(os.environ)), **key_for(directory)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

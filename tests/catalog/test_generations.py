@@ -128,8 +128,8 @@ def test_what_cannot_be_generated_is_refused_in_words(project, model_of, prompts
     create = services.generation_create
     model = model_of()
     imported = services.model_get_or_create_imported(project=project, name="gpt")
-    endpoint = services.model_create(
-        project=project, name="remote", kind="openai", base="gpt-x", endpoint="https://api.example/v1"
+    judge = services.model_create(
+        project=project, name="remote", kind="openai", base="gpt-x", endpoint="https://api.example/v1", role="reward"
     )
     other = project_create(by=root, slug="garage", name="Garage")
     stranger = services.model_create(project=other, name="x", kind="local", base=str(weights))
@@ -137,7 +137,7 @@ def test_what_cannot_be_generated_is_refused_in_words(project, model_of, prompts
         ({"models": []}, "Choose 1 to 20 models"),
         ({"models": [model, model]}, "named twice"),
         ({"models": [imported]}, "imported outputs or votes only"),
-        ({"models": [endpoint]}, "import its outputs"),
+        ({"models": [judge]}, "tells no likelihoods"),
         ({"models": [stranger]}, "belongs to another project"),
         ({"models": [model], "split": "dev"}, 'split "dev" is none of train, validation, test'),
         ({"models": [model], "split": "test", "prompts": prompts}, "not both"),

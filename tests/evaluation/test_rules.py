@@ -1,15 +1,20 @@
 """What each rule says of an answer."""
 
+import json
 import time
 
 import pytest
+from django.utils import translation
 
+from feedbackhub.evaluation.reasons import REASONS, words
 from feedbackhub.evaluation.rule_kinds import Answered, repeated_share
 from feedbackhub.evaluation.rules import SLOW_AT_MOST, broken, consistency, rules_read
 
 
 def verdict(rule: dict, text: str, references=(), similarity=None) -> str:
-    return broken(rules_read([rule])[0], {(0, 0): Answered(text, similarity)}, references)[0]
+    """Why it is broken in words, or nothing; kept as JSON on the way."""
+    why = broken(rules_read([rule])[0], {(0, 0): Answered(text, similarity)}, references)[0]
+    return words(json.loads(json.dumps(why))) if why else ""
 
 
 @pytest.mark.parametrize(
@@ -81,7 +86,7 @@ def test_hostile_patterns_cost_a_bounded_time():
         assert time.monotonic() - began < 5
     slow = Counter({"regex": SLOW_AT_MOST})
     why, _places = broken(rules_read([{"kind": "regex", "pattern": "a"}])[0], {(0, 0): Answered("a")}, [], slow)
-    assert "took longer" in why
+    assert why == {"code": "too_slow", "seconds": 0.25}
 
 
 def test_a_schema_fetches_nothing():
@@ -92,4 +97,17 @@ def test_a_schema_fetches_nothing():
 def test_an_item_breaks_a_rule_where_any_of_its_answers_does():
     rule = rules_read([{"kind": "length", "max": 1}])[0]
     answers = {(0, 0): Answered("one"), (0, 1): Answered("one two"), (1, 0): Answered("one two three")}
-    assert broken(rule, answers, []) == ("has 2 words, more than 1", [(0, 1), (1, 0)])
+    why, places = broken(rule, answers, [])
+    assert (words(why), places) == ("has 2 words, more than 1", [(0, 1), (1, 0)])
+
+
+def test_a_reason_is_told_in_the_readers_language_and_an_old_one_as_it_was_kept():
+    why = {"code": "more", "count": 2, "unit": "words", "limit": 1}
+    similar = {"code": "unlike", "value": 0.4}
+    assert words(similar) == "has a similarity of 0.40"
+    with translation.override("de"):
+        assert words(why) == "hat 2 Wörter, mehr als 1"
+        assert "0,40" in words(similar)
+        assert words("has 5 words, more than 4") == "has 5 words, more than 4"
+        assert all(str(text) for text in REASONS.values())
+    assert words({"code": "of a later version"}) == "of a later version"

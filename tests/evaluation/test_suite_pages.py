@@ -73,6 +73,9 @@ def test_an_evaluation_shows_what_fails_what_changed_and_what_was_reused(measure
     assert "salt" not in items.split("</form>")[-1]
     fixed = words(browser.get(f"{AT}/{measured.pk}/items/?model={adapted.pk}&show=fixed"))
     assert "a cat" in fixed
+    assert "What tiny answered, which failed" in fixed
+    assert "tiny+dpo-r1 passes 2 of 2 items." in page
+    assert page.count("From round to round") == 1, "the parent’s line stands in the child’s"
     assert browser.get(f"{AT}/{measured.pk}/items/?model=nobody").status_code == 404
 
 

@@ -7,7 +7,7 @@ from feedbackhub.catalog.services import model_create, prompt_get_or_create
 from feedbackhub.core.errors import DomainError
 from feedbackhub.evaluation import failures, following
 from feedbackhub.evaluation.models import DataRequest, ItemResult, SuiteVersion
-from feedbackhub.evaluation.selectors import comparison_table, latest_suites
+from feedbackhub.evaluation.selectors import comparison_table, difference_of, latest_suites
 from feedbackhub.evaluation.services import evaluation_create
 from feedbackhub.evaluation.suites import suite_delete, suite_save
 from feedbackhub.rating.models import Task
@@ -74,7 +74,6 @@ def test_a_version_stays_once_something_was_measured_on_it(measured, project, su
         ({"rulez": []}, ITEMS, "definition", '"rulez" is unknown'),
         ({**RULES, "settings": {"seeds": 0}}, ITEMS, "definition", "setting seeds is out of range"),
         ({**RULES, "settings": {"seeds": 2, "temperature": 0}}, ITEMS, "definition", "every seed answers the same"),
-        ({**TASK, "unsafe_code": True}, ITEMS, "definition", "sandbox, which is off"),
         ({**TASK, "metric_list": [{"metric": "code_eval"}]}, ITEMS, "definition", "sandbox, which is off"),
         ({"task": {"doc_to_text": "x"}}, ITEMS, "definition", "doc_to_target"),
         (RULES, [], "items", "A suite needs items"),
@@ -116,8 +115,9 @@ def test_items_pass_or_fail_and_shares_have_intervals(measured, parent, adapted)
     alone = found["rule:exactly", parent.pk]
     assert (alone.value, alone.upper) == (100, 100)
     assert alone.lower == pytest.approx(20.65, abs=0.01), "Wilson: one of one"
-    failed = ItemResult.objects.get(part__model=parent, item__key="b").failed
-    assert failed == {"length": "has 5 words, more than 4"}
+    failed = ItemResult.objects.get(part__model=parent, item__key="b")
+    assert failed.failed == {"length": {"code": "more", "count": 5, "limit": 4, "unit": "words"}}
+    assert failed.reasons == [("length", "has 5 words, more than 4")]
     table = comparison_table(measured)
     cell = next(row for row in table.rows if row.name == "passed").cells[0]
     assert (cell.difference.value, cell.difference.verdict) == (25, "too few rows")
@@ -136,6 +136,14 @@ def test_what_changed_since_the_parent_is_told_by_rule_and_tag(measured, adapted
     ]
 
 
+def test_four_items_that_turned_may_be_chance():
+    """Of 40 items 4 were fixed and none is new: the bootstrap leaves zero out, the exact test does not."""
+    four = {"value": 10.0, "lower": 2.5, "upper": 20.0, "n": 40, "p_value": 0.125}
+    assert difference_of("passed", four).verdict == "no difference"
+    assert difference_of("passed", {**four, "p_value": 0.03}).verdict == "better"
+    assert difference_of("perplexity", {**four, "p_value": 0.03}).verdict == "worse"
+
+
 def test_a_parent_measured_elsewhere_is_who_a_child_is_compared_with(project, suite, parent, adapted, stand_in, queue):
     for model in (parent, adapted):
         evaluation = evaluation_create(project=project, models=[model], suite="pets")
@@ -143,6 +151,12 @@ def test_a_parent_measured_elsewhere_is_who_a_child_is_compared_with(project, su
     found = failures.analysis(failures.part_of(evaluation, adapted.pk))
     assert found.previous.evaluation_id == evaluation.pk - 1
     assert len(found.all.fixed) == 1
+    assert (found.difference.value, found.difference.verdict, found.passed) == (25, "too few rows", 2)
+    rows = {label: [step and (step.failed, step.fixed, step.new) for step in steps] for label, steps in found.table}
+    assert rows["All failures"] == [(3, None, None), (2, 1, 0)]
+    assert rows["Rule “no dogs”"] == [(2, None, None), (0, 2, 0)]
+    assert rows["Rule “exactly”"] == [(0, None, None), (1, 0, 1)]
+    assert {group.name: group.about for group in found.rules}["length"] == "length: max 4, unit words"
 
 
 def test_paraphrases_seeds_and_likeness(project, parent, adapted, stand_in, queue):
