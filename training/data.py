@@ -358,7 +358,7 @@ def answered(tokens: ChatTokens, rows: Iterable[tuple[Place, dict]], fitting: Fi
     for place, row in rows:
         messages = prompt_messages({"prompt": row.get("prompt")}, place)
         answer = tokens.answer(messages, answer_text(row, "completion", place))
-        prompt = fitting.prompt(tokens.prompt(messages), len(answer), place.line)
+        prompt = tokens.fit(fitting, tokens.prompt(messages), len(answer), place.line)
         if prompt is not None:
             made.append(Example(prompt, answer, row.get("id", place.line)))
     return made

@@ -8,6 +8,7 @@ from .data import ChatTokens, Example, Fitting
 from .directory import RunDirectory
 from .errors import TrainingError
 from .models import Base, base_of, fingerprint, load_tokenizer
+from .reading import tokens_of
 from .reward_model import answer_rewards, reward_check
 from .roles import Roles
 from .rules import Rule, rules_of
@@ -54,7 +55,7 @@ class Judge:
         answers = []
         for messages, text in zip(questions, texts):
             answer = self.tokens.answer(messages, text)
-            prompt = Fitting(self.settings.max_length).prompt(self.tokens.prompt(messages), len(answer), 0)
+            prompt = self.tokens.fit(Fitting(self.settings.max_length), self.tokens.prompt(messages), len(answer), 0)
             answers.append(Example(prompt or [], answer, None))
         with self.roles.rewarding() as model:
             heads = answer_rewards(model, answers, self.pad, batch_size=batch_size, check_stop=check_stop)
@@ -68,7 +69,7 @@ def judge_of(run: RunDirectory, spec: dict, settings: Online, ready: Prepared, r
         roles.reward_add(base, ready.path, settings, run)
         tokenizer = load_tokenizer(base.path)
         judge.identity["reward"] = fingerprint(reward_check(base))
-        judge.tokens = ChatTokens(tokenizer, base.path)
+        judge.tokens = tokens_of(tokenizer, base.path)
         judge.pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
     return judge
 

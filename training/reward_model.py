@@ -1,12 +1,14 @@
 """A reward model: a base with an adapter and heads that give an answer a number. The one place that scores answers.
 
-The number is read at the answer's last token, which ends its turn, in training, in `score` and wherever a reward is
-wanted. Several heads on one backbone, each trained on a bootstrap of the pairs, tell by their spread how sure it is
-(Osband et al. 2016, arXiv 1602.04621, for the shared backbone; Coste et al. 2024, arXiv 2310.02743, for rewards).
+The number is read at the answer's last token, which ends its turn (of an encoder at [CLS] or as the mean: encoders.py),
+in training, in `score` and wherever a reward is wanted. Several heads on one backbone, each trained on a bootstrap of
+the pairs, tell by their spread how sure it is (Osband et al. 2016, arXiv 1602.04621, for the shared backbone; Coste et
+al. 2024, arXiv 2310.02743, for rewards).
 """
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -14,9 +16,11 @@ from torch import Tensor, nn
 
 from .data import Example
 from .directory import write_whole
+from .encoders import EncoderBatch, Layout, encoded, encoder_batch, load_encoder
 from .errors import TrainingError
 from .models import Base, adapter_shapes, fits, load_base
-from .scoring import Batch, example_batch
+from .reading import is_encoder
+from .scoring import Answered, Batch, answered_batch, example_batch
 
 HEADS = "reward_heads.safetensors"
 ABOUT = "reward.json"
@@ -24,11 +28,14 @@ SCORE = "base_model.model.score.weight"  # where PEFT looks for a sequence class
 
 
 class RewardModel(nn.Module):
-    """The backbone (with its adapter, if any) of a causal model, and `heads` linear readings of its hidden states."""
+    """The backbone (with its adapter, if any) of a causal model, and `heads` linear readings of its hidden states.
 
-    def __init__(self, policy, heads: int):
+    layout: of the rows, where the backbone is an encoder.
+    """
+
+    def __init__(self, policy, heads: int, layout: Layout | None = None):
         super().__init__()
-        self.policy = policy
+        self.policy, self.layout = policy, layout
         # From 0, where all answers are worth the same: heads drawn at random have first to unlearn their opinions. On
         # the public preference rows the first 540 pairs cost 0.663 instead of 0.680 nats. The bootstrap parts them.
         self.heads = nn.Parameter(torch.zeros(heads, policy.config.hidden_size, device=policy.device))
@@ -38,13 +45,27 @@ class RewardModel(nn.Module):
     def device(self) -> torch.device:
         return self.heads.device
 
-    def forward(self, batch: Batch, ends: Tensor) -> Tensor:
-        """Rewards at the positions `ends` of the flattened rows; [answers, heads], fp32."""
+    def example_batch(self, examples: Sequence[Example], pad: int, device=None) -> Batch | EncoderBatch:
+        """Each answer in a row of its own, as the backbone reads it."""
+        if self.layout:
+            return encoder_batch(examples, self.layout, self.device)
+        return example_batch(examples, pad, self.device)
+
+    def answered_batch(self, rows: Sequence[Answered], pad: int) -> Batch | EncoderBatch:
+        """Prompts with their answers, the prompts held once where the backbone allows it and it is less work."""
+        if self.layout:
+            return self.example_batch([Example(prompt, answer, None) for prompt, of in rows for answer in of], pad)
+        return answered_batch(rows, pad, self)
+
+    def forward(self, batch: Batch | EncoderBatch) -> Tensor:
+        """The reward of each answer by each head; [answers, heads], fp32."""
+        if self.layout:
+            return encoded(self.policy, batch, self.layout) @ self.heads.T
         decoder = self.policy.get_decoder() if hasattr(self.policy, "get_decoder") else self.policy.model
         hidden = decoder(
             input_ids=batch.ids, attention_mask=batch.mask, position_ids=batch.positions, use_cache=False
         ).last_hidden_state
-        return hidden.flatten(0, 1)[ends].float() @ self.heads.T
+        return hidden.flatten(0, 1)[last_positions(batch)].float() @ self.heads.T
 
 
 def last_positions(batch: Batch) -> Tensor:
@@ -58,9 +79,9 @@ def last_positions(batch: Batch) -> Tensor:
     return batch.predicts[last] + 1
 
 
-def rewards(model: RewardModel, batch: Batch) -> Tensor:
+def rewards(model: RewardModel, batch: Batch | EncoderBatch) -> Tensor:
     """The rewards of a batch's answers by each head; [answers, heads]."""
-    return model(batch, last_positions(batch))
+    return model(batch)
 
 
 @torch.no_grad()
@@ -82,7 +103,7 @@ def answer_rewards(
     for start in range(0, len(order), batch_size):
         check_stop()
         part = order[start : start + batch_size]
-        batch = example_batch([answers[row] for row in part], pad, model.device)
+        batch = model.example_batch([answers[row] for row in part], pad)
         found.update(zip(part, (rewards(model, batch) / model.temperature).tolist()))
         told(len(found))
     return [found[row] for row in range(len(answers))]
@@ -94,16 +115,18 @@ def answer_rewards(
 def reward_save(model: RewardModel, folder: Path, about: dict) -> None:
     """Write heads and what they were found to be into an adapter's folder, or a whole model's.
 
-    The mean head is also added to an adapter as `score`, so that PEFT loads it as a sequence classifier of one label.
+    The mean head is also added to a causal model's adapter as `score`, so that PEFT loads it as a sequence classifier
+    of one label; to an encoder's only where there is no LoRA, for an adapter must hold something.
     """
     from safetensors.torch import load_file, save_file
 
     heads = model.heads.detach().cpu().float().contiguous()
     save_file({"heads": heads}, folder / HEADS)
-    write_whole(folder / ABOUT, json.dumps({"heads": len(heads), **about}, indent=2) + "\n")
-    if (folder / "config.json").is_file():
-        return
+    about = {"heads": len(heads), **({"encoder": asdict(model.layout)} if model.layout else {}), **about}
+    write_whole(folder / ABOUT, json.dumps(about, indent=2) + "\n")
     path = folder / "adapter_model.safetensors"
+    if (folder / "config.json").is_file() or (model.layout and path.is_file()):  # PEFT's read encoders elsewhere
+        return
     weights = load_file(path) if path.is_file() else {}
     save_file({**weights, SCORE: heads.mean(0, keepdim=True).contiguous()}, path)
     path = folder / "adapter_config.json"
@@ -124,7 +147,9 @@ def reward_check(base: Base) -> Path:
 def reward_load(base: Base, precision: str = "auto") -> RewardModel:
     """The reward model in base.adapter (or, whole, in base.path), in evaluation mode. Raises TrainingError."""
     reward_check(base)
-    return reward_onto(load_base(base.path, precision, base.quantisation), base)
+    encoder = is_encoder(base.path)
+    policy = load_encoder(base.path, precision) if encoder else load_base(base.path, precision, base.quantisation)
+    return reward_onto(policy, base)
 
 
 def reward_onto(policy, base: Base, name: str = "default") -> RewardModel:
@@ -144,7 +169,7 @@ def reward_onto(policy, base: Base, name: str = "default") -> RewardModel:
     if found.shape[1] != policy.config.hidden_size:
         message = f"The heads of {folder} were made for a base of width {found.shape[1]}; {base.path} is another."
         raise TrainingError("adapter_mismatch", message)
-    model = RewardModel(policy, len(found))
+    model = RewardModel(policy, len(found), layout=Layout(**about["encoder"]) if "encoder" in about else None)
     model.heads.data.copy_(found)
     model.temperature = float(about.get("temperature", 1.0))
     return model.eval()
@@ -156,7 +181,9 @@ def _attached(policy, folder: Path, name: str):
     from safetensors.torch import load_file
 
     config = LoraConfig.from_pretrained(folder)
-    config.task_type, config.modules_to_save, config.inference_mode = "CAUSAL_LM", None, True
+    if config.task_type != "FEATURE_EXTRACTION":  # an encoder's
+        config.task_type, config.modules_to_save = "CAUSAL_LM", None
+    config.inference_mode = True
     if hasattr(policy, "peft_config"):
         policy.add_adapter(name, config, autocast_adapter_dtype=False)
     else:

@@ -4,6 +4,7 @@ from . import data, metrics
 from .config import EvaluateSettings
 from .directory import RunDirectory
 from .measuring import Asked, each_batch, report
+from .reading import tokens_of
 
 
 def reward(run: RunDirectory, spec: dict, settings: EvaluateSettings) -> dict:
@@ -29,9 +30,10 @@ def reward(run: RunDirectory, spec: dict, settings: EvaluateSettings) -> dict:
 
 def _rewards(asked: Asked, spec: dict, settings: EvaluateSettings, name: str) -> tuple[list, list[float]]:
     """(ids, rewards) of the answers in a file."""
-    run, fitting = asked.run, data.Fitting(settings.max_length)
+    run = asked.run
+    fitting = data.Fitting(settings.max_length)
     read = list(data.read_rows(run.path, name))
-    rows = data.answered(data.ChatTokens(asked.tokenizer, asked.base.path), read, fitting)
+    rows = data.answered(tokens_of(asked.tokenizer, asked.base.path), read, fitting)
     if words := fitting.words(name, len(read)):
         run.warn(words)
     data.need_rows(rows, name, "there is no answer to score.")
@@ -42,10 +44,9 @@ def _rewards(asked: Asked, spec: dict, settings: EvaluateSettings, name: str) ->
         import torch
 
         from .reward_model import rewards
-        from .scoring import example_batch
 
         model = asked.rewarding
-        for numbers, batch in each_batch(run, settings, model.device, rows, example_batch, todo):
+        for numbers, batch in each_batch(run, settings, model.device, rows, model.example_batch, todo):
             with torch.inference_mode():
                 values = (rewards(model, batch).mean(1) / model.temperature).tolist()
             asked.reuse.keep(keys, new := dict(zip(numbers, values)))

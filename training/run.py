@@ -12,6 +12,7 @@ from .config import RECIPES, Settings
 from .directory import Held, RunDirectory, Stopped
 from .endpoint import asks_endpoint
 from .errors import TrainingError, out_of_memory
+from .reading import encoder_check
 
 COMPLETED, FAILED, HELD = 0, 1, 3
 
@@ -82,6 +83,7 @@ def settings_of(spec: dict) -> tuple[Settings, dict]:
     if "seed" in spec and isinstance(given, dict):
         given = {"seed": spec["seed"], **given}
     settings = RECIPES[recipe].from_dict(given)
+    encoder_check(recipe, spec)
     if not isinstance(spec.get("data", {}), dict):
         raise TrainingError("bad_run", "run.json: data must be an object of file names, such as data/train.jsonl.")
     return settings, spec

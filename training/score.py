@@ -4,6 +4,7 @@ from . import data
 from .config import ScoreSettings
 from .directory import RunDirectory, to_json, write_whole
 from .models import base_of, load_tokenizer
+from .reading import tokens_of
 from .reward_model import answer_rewards, reward_load
 
 SCORES = "scores.jsonl"
@@ -21,7 +22,7 @@ def score(run: RunDirectory, spec: dict, settings: ScoreSettings) -> dict:
     tokenizer = load_tokenizer(base.path)
     fitting = data.Fitting(settings.max_length)
     read = list(data.read_rows(run.path, name))
-    rows = data.answered(data.ChatTokens(tokenizer, base.path), read, fitting)
+    rows = data.answered(tokens_of(tokenizer, base.path), read, fitting)
     if words := fitting.words(name, len(read)):
         run.warn(words)
     data.need_rows(rows, name, "there is no answer to score.")

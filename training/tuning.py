@@ -13,7 +13,8 @@ from .checkpoints import checkpoints_remove
 from .config import Tuning
 from .decoding import Decoding, decode, end_tokens
 from .directory import RunDirectory, write_whole
-from .encoder_decoder import recipe_check, tokens_of
+from .encoder_decoder import recipe_check
+from .encoders import encoder_ready
 from .errors import TrainingError
 from .loop import Objective, Training
 from .models import (
@@ -29,6 +30,7 @@ from .models import (
     readable,
     train_last_layers,
 )
+from .reading import is_encoder, tokens_of
 
 SAMPLE_TOKENS = 96
 
@@ -73,13 +75,7 @@ def prepare(run: RunDirectory, spec: dict, settings: Tuning, tokenise: Callable)
     path = merged_base(base, run)
     run.check_stop()
     quantisation = _quantisation(base, settings)
-    model = load_base(path, settings.precision, quantisation)
-    if settings.recipe != "sft":
-        dropout_off(model)
-    if quantisation or settings.method == "lora":
-        model = attach_lora(model, settings)
-    elif settings.method == "frozen":
-        train_last_layers(model, settings.trained_layers, head=settings.recipe != "reward")
+    model = encoder_ready(path, settings) if is_encoder(path) else _writer(path, settings, quantisation)
     whole = settings.method in ("full", "frozen") and any(weight.requires_grad for weight in model.parameters())
     run.check_stop()
     identity = {
@@ -87,6 +83,18 @@ def prepare(run: RunDirectory, spec: dict, settings: Tuning, tokenise: Callable)
         "base": fingerprint(Path(path)) if Path(path).is_dir() else path,
     }
     return Prepared(base, path, model, tokenizer, rows["train"], rows.get("validation", []), identity, whole)
+
+
+def _writer(path: str, settings: Tuning, quantisation: str | None):
+    """The causal or encoder–decoder model as `settings.method` trains it."""
+    model = load_base(path, settings.precision, quantisation)
+    if settings.recipe != "sft":
+        dropout_off(model)
+    if quantisation or settings.method == "lora":
+        return attach_lora(model, settings)
+    if settings.method == "frozen":
+        train_last_layers(model, settings.trained_layers, head=settings.recipe != "reward")
+    return model
 
 
 def _quantisation(base: Base, settings: Tuning) -> str | None:

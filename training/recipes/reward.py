@@ -25,9 +25,10 @@ from ..checkpoints import checkpoints_remove
 from ..config import RewardSettings
 from ..data import Pair, pairs
 from ..directory import RunDirectory
+from ..encoders import layout_of
 from ..loop import Training
+from ..reading import is_encoder
 from ..reward_model import RewardModel, reliability, reward_save, rewards, temperature_of
-from ..scoring import answered_batch
 from ..tuning import prepare, save
 
 
@@ -138,7 +139,7 @@ class Comparisons:
     def rewards(self, model: RewardModel, rows: list[int]) -> Tensor:
         """Of the sets' pairs, one set after the other; [pairs, 2, heads]."""
         sets = [self.sets[row] for row in rows]
-        found = rewards(model, answered_batch([(one.prompt, one.answers) for one in sets], self.pad, model))
+        found = rewards(model, model.answered_batch([(one.prompt, one.answers) for one in sets], self.pad))
         places, first = [], 0
         for one in sets:
             places += [[first + chosen, first + rejected] for chosen, rejected in one.sides]
@@ -184,7 +185,8 @@ def calibration(run: RunDirectory, model: RewardModel, train: Comparisons, valid
 def reward(run: RunDirectory, spec: dict, settings: RewardSettings) -> dict:
     """Run the recipe; returns what result.json is to say. Rows: `{prompt, chosen, rejected, margin?}`."""
     ready = prepare(run, spec, settings, pairs)
-    model = RewardModel(ready.model, settings.heads)
+    layout = layout_of(ready.tokenizer, ready.model) if is_encoder(ready.path) else None
+    model = RewardModel(ready.model, settings.heads, layout)
     train = Comparisons(ready.train, ready.pad, settings, bootstrap=True)
     validation = Comparisons(ready.validation, ready.pad, settings, bootstrap=False) if ready.validation else None
     training = Training(run, model, train, validation, settings, ready.identity)
