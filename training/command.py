@@ -25,7 +25,8 @@ Run the recipe of DIR/run.json, or go on from its last checkpoint. For example:
    "data": {"train": "data/train.jsonl", "validation": "data/validation.jsonl"},
    "settings": {"epochs": 2, "learning_rate": 0.001}}
 
-recipes  sft       rows {"messages": [...]}: learns the last answer; or {"instruction", "input"?, "output"}
+recipes  sft       rows {"messages": [...]}: learns the last answer; or {"instruction", "input"?, "output"}.
+                   data.mixture, [{"path", "weight"}, ...], instead of data.train: several tasks by weight
          dpo       rows {"prompt": [...], "chosen": [...], "rejected": [...]}
          reward    the same rows; "margin" asks for a distance; "ranking": [[...], ...] instead of chosen, rejected
          orpo, simpo  the same rows, without a reference
@@ -36,6 +37,7 @@ recipes  sft       rows {"messages": [...]}: learns the last answer; or {"instru
          generate  data.prompts, rows {"id", "messages"}: answers into outputs.jsonl
          chat      "models": {name: {path, adapter}} stay loaded and answer what is appended to inbox.jsonl
          evaluate  settings.suite: text-overlap, perplexity, preference-accuracy, forgetting
+bases    causal models; encoder-decoders (T5, BART) too, but for reward, grpo, rloo, ppo
 methods  lora, qlora (base of 4 or 8 bits), frozen (last layers, or the head), full
 Paths in data are relative to DIR; base.path and base.adapter are folders (absolute, or relative to where you are), or a
 hub id. Settings with defaults: python -m training schema. More: docs/training.md.

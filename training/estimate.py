@@ -23,6 +23,7 @@ from .device import device, memory_free, memory_now, memory_peak, synchronise
 from .directory import RunDirectory
 from .errors import TrainingError
 from .estimate_words import words
+from .mixture import files_in
 
 SECONDS = 30.0  # spent on micro-batches, unless more are asked for
 # Which micro-batches to measure, by place in the order of size: the first two always, the others while time is left.
@@ -96,7 +97,7 @@ def estimate_of(
     settings, spec = settings_of(spec)
     if not isinstance(settings, Tuning):
         raise TrainingError("no_estimate", f"{spec['recipe']} tunes nothing: only a tuning's needs can be estimated.")
-    files = {name: str(path.absolute() / file) for name, file in spec.get("data", {}).items()}
+    files = files_in(path.absolute(), spec.get("data", {}))
     with tempfile.TemporaryDirectory(prefix="estimate-") as work:
         rehearsal = Rehearsal(Path(work))
         quiet = dataclasses.replace(settings, sample_count=0)
@@ -131,10 +132,8 @@ class Measuring:
         self.tried = 0  # micro-batches
 
     def all(self, loading: float, seconds: float) -> dict:
-        from .order import epoch_batches
-
         schedule, settings = self.training.schedule, self.settings
-        batches = epoch_batches(schedule.lengths, settings.batch_size, settings.seed, 0)
+        batches = schedule.in_epoch(0)
         in_first_epoch = batches[: schedule.steps * settings.gradient_accumulation]
         before = memory_peak()
         self._micro_batches(in_first_epoch, seconds)
@@ -260,7 +259,7 @@ class Measuring:
         seen = batches[: schedule.steps * self.settings.gradient_accumulation]
         later = max(0.0, schedule.steps / schedule.steps_an_epoch - 1)
         count = sum(self.objective.tokens(row) for rows in seen for row in rows)
-        return round(count + later * sum(schedule.lengths))
+        return round(count + later * sum(schedule.lengths[row] for rows in batches for row in rows))
 
     def _evaluations(self) -> float:
         """Seconds of all looks at the validation rows: a middle batch stands for all."""
@@ -330,14 +329,16 @@ class Measuring:
     # --- Rows and memory ---------------------------------------------------------------------------------------------
 
     def _rows(self) -> dict:
-        given, fitting = self.rehearsal.fitted[self.spec["data"]["train"]]
+        from .mixture import train_files
+
+        fitted = [self.rehearsal.fitted[name] for name in train_files(self.spec)]
         lengths = sorted(self._row_lengths())
         at = lambda share: lengths[min(len(lengths) - 1, int(share * len(lengths)))]  # noqa: E731
         return {
-            "given": given,
+            "given": sum(given for given, _ in fitted),
             "used": len(lengths),
-            "cut": fitting.cut,
-            "dropped": len(fitting.dropped),
+            "cut": sum(fitting.cut for _, fitting in fitted),
+            "dropped": sum(len(fitting.dropped) for _, fitting in fitted),
             "validation": self._validation_rows(),
             "tokens": {"mean": fmean(lengths), "median": at(0.5), "p95": at(0.95), "longest": lengths[-1]},
         }
@@ -375,10 +376,7 @@ class Measuring:
         }
 
     def _all_batches(self) -> list[list[int]]:
-        from .order import epoch_batches
-
-        lengths = self.training.schedule.lengths
-        return epoch_batches(lengths, self.settings.batch_size, self.settings.seed, 0)
+        return self.training.schedule.in_epoch(0)
 
 
 def interpolated(points: dict[int, float], x: int) -> float:

@@ -98,7 +98,8 @@ class Training:
 
     def schedule_of(self, objective: Objective, settings: Tuning) -> Schedule:
         """Which rows each step takes."""
-        return Schedule([objective.tokens(row) for row in range(len(objective))], settings)
+        lengths = [objective.tokens(row) for row in range(len(objective))]
+        return Schedule(lengths, settings, getattr(objective, "shares", ()))
 
     @property
     def steps(self) -> int:

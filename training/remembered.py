@@ -13,7 +13,10 @@ from .config import Tuning
 
 @dataclass
 class Sums:
-    """Weighted sums of metrics, and their means."""
+    """Weighted sums of metrics, and their means.
+
+    A value `NAME` whose weight is its own (a mixture's `loss_PART`) has it beside it as `NAME over`.
+    """
 
     weight: float = 0.0
     values: dict[str, float] = field(default_factory=lambda: defaultdict(float))
@@ -24,7 +27,8 @@ class Sums:
             self.values[name] += value
 
     def means(self) -> dict[str, float]:
-        return {name: value / self.weight for name, value in self.values.items()} if self.weight else {}
+        weights = {name: self.values.get(f"{name} over", self.weight) for name in self.values}
+        return {name: self.values[name] / weights[name] for name in weights if weights[name] and " over" not in name}
 
 
 @dataclass

@@ -1,7 +1,6 @@
 """What the recipes that change weights share before and after their loop: base, rows, samples, what is saved."""
 
 import copy
-import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterable
@@ -17,6 +16,7 @@ from .encoder_decoder import recipe_check
 from .encoders import encoder_ready
 from .errors import TrainingError
 from .loop import Objective, Training
+from .mixture import Mixture, Part, content_hash, parts_of
 from .models import (
     BASE_MARK,
     Base,
@@ -47,6 +47,7 @@ class Prepared:
     validation: list
     identity: dict[str, str]
     whole: bool = False  # weights of the base itself are trained: a whole model is saved, no adapter
+    mixture: Mixture | None = None  # where run.json names several files
 
     @property
     def pad(self) -> int:
@@ -62,15 +63,14 @@ def prepare(run: RunDirectory, spec: dict, settings: Tuning, tokenise: Callable)
     """
     base = base_of(spec)
     recipe_check(base.path, settings.recipe)
-    train_file = data.data_file(spec, "train")
+    parts = parts_of(spec, settings.recipe)
     tokenizer = load_tokenizer(base.path)
     run.check_stop()
-    rows = {"train": _rows(run, base, tokenizer, settings, train_file, tokenise)}
-    data.need_rows(rows["train"], train_file, "there is nothing to train on. Freeze a dataset with at least one row.")
-    if spec["data"].get("validation"):
-        name = data.data_file(spec, "validation")
-        rows["validation"] = _rows(run, base, tokenizer, settings, name, tokenise)[: settings.validation_rows]
-    run.status(message=f"{len(rows['train'])} rows to train on, {len(rows.get('validation', []))} to validate")
+    read = lambda name: _rows(run, base, tokenizer, settings, name, tokenise)  # noqa: E731
+    train, validation = _parts_read(parts, read, settings.validation_rows)
+    mixture = Mixture(parts, *([len(one) for one in those] for those in (train, validation))) if parts[0].name else None
+    train, validation = ([row for part in those for row in part] for those in (train, validation))
+    run.status(message=f"{len(train)} rows to train on, {len(validation)} to validate")
     run.check_stop()
     path = merged_base(base, run)
     run.check_stop()
@@ -79,10 +79,22 @@ def prepare(run: RunDirectory, spec: dict, settings: Tuning, tokenise: Callable)
     whole = settings.method in ("full", "frozen") and any(weight.requires_grad for weight in model.parameters())
     run.check_stop()
     identity = {
-        "data.train": hashlib.sha256((run.path / train_file).read_bytes()).hexdigest(),
+        "data.train": content_hash(run.path, parts),
         "base": fingerprint(Path(path)) if Path(path).is_dir() else path,
     }
-    return Prepared(base, path, model, tokenizer, rows["train"], rows.get("validation", []), identity, whole)
+    return Prepared(base, path, model, tokenizer, train, validation, identity, whole, mixture)
+
+
+def _parts_read(parts: list[Part], read: Callable[[str], list], most: int) -> tuple[list[list], list[list]]:
+    """(rows to train on, rows to validate, at most `most` in all) of each part."""
+    train = [
+        data.need_rows(
+            read(part.path), part.path, "there is nothing to train on. Freeze a dataset with at least one row."
+        )
+        for part in parts
+    ]
+    each = max(1, most // max(1, sum(part.validation is not None for part in parts)))
+    return train, [read(part.validation)[:each] if part.validation else [] for part in parts]
 
 
 def _writer(path: str, settings: Tuning, quantisation: str | None):
@@ -229,6 +241,8 @@ def card(spec: dict, settings: Tuning, ready: Prepared, metrics: dict) -> str:
         "Dataset": f"`{spec.get('dataset_hash') or 'sha256 of the rows: ' + ready.identity['data.train']}`",
         "Rows": f"{len(ready.train)} to train on, {len(ready.validation)} to validate",
     }
+    for part in ready.mixture.told() if ready.mixture else []:
+        facts[f"Part {part['name']}"] = f"{part['rows']} rows, {part['an_epoch']} drawn an epoch"
     return "\n".join(
         [*front, f"# {title}", "", *_table(facts), "", "## Settings", "", *_table(settings.as_dict())]
         + ["", "## Metrics", "", *_table({name: f"{value:.6g}" for name, value in metrics.items()}), ""]

@@ -5,7 +5,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from feedbackhub.catalog.services import model_by_name
-from feedbackhub.core.errors import NotFound
+from feedbackhub.core.errors import DomainError, NotFound
 from feedbackhub.projects.access import ADMINISTER, READ_REPORTS, require
 from feedbackhub.rounds import selectors, services
 from feedbackhub.rounds.datasets import dataset_freeze
@@ -27,10 +27,16 @@ class DatasetBody(Strict):
     filters = serializers.DictField(required=False, default=dict)
 
 
+class MixtureBody(Strict):
+    dataset = serializers.IntegerField()
+    weight = serializers.FloatField()
+
+
 class RoundBody(Strict):
     recipe = serializers.CharField()
     base_model = serializers.CharField()
-    dataset = serializers.IntegerField()
+    dataset = serializers.IntegerField(required=False, help_text="Or a mixture.")
+    mixture = MixtureBody(many=True, required=False, help_text="For sft: several datasets, each with its weight.")
     reward_model = serializers.CharField(required=False)
     settings = serializers.DictField(required=False, default=dict)
     preset = serializers.ChoiceField(PRESETS, required=False, help_text="What settings leaves open is taken from it.")
@@ -69,6 +75,8 @@ def round_shown(tuning_round: Round) -> dict:
             for step in tuning_round.follow_ups.order_by("pk")
         ],
     }
+    if parts := tuning_round.parts.all():
+        shown["mixture"] = [{"dataset": part.dataset_id, "weight": part.weight} for part in parts]
     if tuning_round.reward_model_id:
         shown["reward_model"] = tuning_round.reward_model.name
     if run.error_message:
@@ -143,7 +151,15 @@ class Rounds(Endpoint):
         for name in ("base_model", "reward_model"):
             if name in body:
                 body[name] = model_by_name(project=project, name=body[name])
-        body["dataset"] = selectors.dataset_get(project=project, pk=body["dataset"])
+        if ("dataset" in body) == bool(body.get("mixture")):
+            message = "name a dataset, or for sft a mixture of several, and not both."
+            raise DomainError(message, fields={"dataset": message})
+        if "dataset" in body:
+            body["dataset"] = selectors.dataset_get(project=project, pk=body["dataset"])
+        body["mixture"] = [
+            (selectors.dataset_get(project=project, pk=part["dataset"]), part["weight"])
+            for part in body.get("mixture", ())
+        ]
         if preset := body.pop("preset", None):
             recipe_check(body["recipe"])
             body["settings"] = {**preset_get(body["recipe"], preset).settings, **body["settings"]}

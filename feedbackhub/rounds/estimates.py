@@ -10,6 +10,7 @@ from feedbackhub.runs import services as runs
 from feedbackhub.runs.directory import rows_read
 from feedbackhub.runs.models import ACTIVE, RunState
 
+from .mixtures import files_named
 from .models import Round, RoundEstimate
 
 JOB = "feedbackhub.rounds.jobs.measure"
@@ -31,7 +32,7 @@ def estimate_create(*, tuning_round: Round, by: User) -> RoundEstimate:
         project=tuning_round.project,
         recipe="estimate",
         spec={**spec, "of": of, "settings": {"seconds": site.ESTIMATE_SECONDS}},
-        files={name: rows_read(directory / name) for name in spec["data"].values()},
+        files={name: rows_read(directory / name) for name in files_named(spec["data"])},
         queue="training",
         job=JOB,
         by=by,

@@ -9,11 +9,13 @@ from feedbackhub.catalog.selectors import models_of
 from feedbackhub.projects.models import Project
 from feedbackhub.rating.models import Judgment
 
+from .mixtures import RECIPES as MIXED
 from .models import PreferenceDataset
 from .recipes import DATASET_KIND, ONLINE, recipes, schema
 
 # The settings that a person sees first; the others wait behind "more".
 FIRST = ("method", "epochs", "max_steps", "learning_rate", "beta", "loss", "batch_size", "lora_r")
+MIXED_AT_MOST = 12  # datasets that are offered for a mixture, the latest
 FIRST_ONLINE = ("max_new_tokens", "num_generations")
 
 
@@ -74,10 +76,28 @@ class RoundForm(forms.Form):
         self.fields["dataset"].queryset = datasets
         self.fields["dataset"].initial = datasets.first()
         self.fields["dataset"].label_from_instance = dataset_label
+        self.mixed = list(datasets[:MIXED_AT_MOST]) if recipe in MIXED and datasets.count() > 1 else []
+        for one in self.mixed:
+            self.fields[f"weight_{one.pk}"] = _weight(one)
         if recipe in ONLINE:
             self.fields["reward_model"] = _reward_model(project)
         for name, rule in schema()[recipe]["settings"].items():
             self.fields[f"setting_{name}"] = _field(name, rule)
+
+    def weights(self) -> list:
+        """The fields of a mixture's weights."""
+        return [self[f"weight_{one.pk}"] for one in self.mixed]
+
+    def some_weight(self) -> bool:
+        """Whether one was typed, be it wrong: then it is to be seen."""
+        return any(field.value() or field.errors for field in self.weights())
+
+    def mixture(self) -> list[tuple[PreferenceDataset, float]]:
+        """(dataset, weight) of those that got one, the chosen dataset first; nothing where only that one takes part."""
+        chosen = self.cleaned_data["dataset"]
+        given = {one: self.cleaned_data.get(f"weight_{one.pk}") for one in self.mixed}
+        others = [(one, weight) for one, weight in given.items() if weight and one != chosen]
+        return [(chosen, given.get(chosen) or 1.0), *others] if others else []
 
     def settings(self) -> dict:
         """The settings that differ from the defaults."""
@@ -94,6 +114,11 @@ class RoundForm(forms.Form):
 
     def _first(self) -> tuple[str, ...]:
         return FIRST + FIRST_ONLINE if self.recipe in ONLINE else FIRST
+
+
+def _weight(dataset: PreferenceDataset) -> forms.FloatField:
+    widget = forms.NumberInput(attrs={"step": "any", "min": 0})
+    return forms.FloatField(required=False, min_value=0, widget=widget, label=dataset_label(dataset))
 
 
 def _reward_model(project: Project) -> forms.ModelChoiceField:

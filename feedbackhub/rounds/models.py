@@ -78,6 +78,26 @@ class Round(models.Model):
     def __str__(self) -> str:
         return f"round {self.number} ({self.recipe})"
 
+    @property
+    def datasets(self) -> list[PreferenceDataset]:
+        """What it learns from: its dataset, or all of its mixture."""
+        return [part.dataset for part in self.parts.all()] or [self.dataset]
+
+
+class MixturePart(models.Model):
+    """A dataset in a round that learns from several (its first is the round's own), and how much it counts."""
+
+    round = models.ForeignKey(Round, on_delete=models.CASCADE, related_name="parts")
+    dataset = models.ForeignKey(PreferenceDataset, on_delete=models.PROTECT, related_name="parts")
+    weight = models.FloatField(help_text="How often its rows are drawn, relative to the others’ weights.")
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [models.UniqueConstraint(fields=["round", "dataset"], name="one_part_a_dataset")]
+
+    def __str__(self) -> str:
+        return f"#{self.dataset_id} × {self.weight:g}"
+
 
 class FollowUp(models.Model):
     """What comes after a round, in this order: answers of child and parent, their evaluation, blind pairs, what it

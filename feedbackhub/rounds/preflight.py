@@ -6,6 +6,7 @@ would spoil a result without anybody noticing, a test prompt among the trained o
 
 from collections.abc import Iterator
 from dataclasses import asdict
+from itertools import chain
 
 from feedbackhub.catalog.models import Prompt, Split
 
@@ -13,15 +14,17 @@ from . import preflight_rules as rules
 from .datasets import chat
 from .estimates import estimate_of, estimate_shown
 from .leaks import leaks
-from .models import PreferenceDataset, Round
+from .mixtures import together
+from .models import PreferenceDataset, PreferenceRow, Round
 from .preflight_look import Looked, look, user_text
 from .recipes import schema
 
 
 def preflight(tuning_round: Round) -> dict:
     """{level, findings: [{code, level, text, advice, figures}], estimate}: the worst first."""
-    dataset, settings = tuning_round.dataset, _settings(tuning_round)
-    found = look(_rows(dataset))
+    datasets, settings = tuning_round.datasets, _settings(tuning_round)
+    dataset = together(datasets)
+    found = look(chain.from_iterable(map(_rows, datasets)))
     measured = estimate_of(tuning_round)
     findings = sorted(
         (
@@ -45,10 +48,11 @@ def preflight(tuning_round: Round) -> dict:
     }
 
 
-def leaked(dataset: PreferenceDataset) -> rules.Finding | None:
+def leaked(datasets: list[PreferenceDataset]) -> rules.Finding | None:
     """The finding that keeps a round from being launched, if there is one: it costs one pass over the prompts."""
-    prompts = Prompt.objects.filter(pk__in=dataset.rows.values("prompt")).iterator(chunk_size=1000)
-    tested = dict(_tested(dataset))
+    trained = PreferenceRow.objects.filter(dataset__in=datasets).values("prompt")
+    prompts = Prompt.objects.filter(pk__in=trained).iterator(chunk_size=1000)
+    tested = dict(_tested(datasets[0]))
     if not tested:
         return None
     found = leaks(((prompt.pk, _said(prompt)) for prompt in prompts), tested.items(), near=False)

@@ -15,6 +15,7 @@ def rounds_of(project: Project) -> QuerySet[Round]:
     return (
         Round.objects.filter(project=project)
         .select_related("run", "base_model", "model", "dataset", "reward_model")
+        .prefetch_related("parts__dataset")
         .order_by("-number")
     )
 

@@ -19,7 +19,8 @@ from feedbackhub.runs.models import Run, RunState
 
 from . import doubt, follow_up
 from .datasets import chat
-from .models import PreferenceDataset, Round
+from .mixtures import Weighted, mixture_check, mixture_data, mixture_files, mixture_hash, rows_of
+from .models import MixturePart, PreferenceDataset, Round
 from .preflight import leaked
 from .recipes import DATASET_KIND, ENCODER_DECODER, ONLINE, RULES, recipe_check, settings_check
 
@@ -34,11 +35,12 @@ def round_create(
     by: User,
     recipe: str,
     base_model: ModelVersion,
-    dataset: PreferenceDataset,
+    dataset: PreferenceDataset | None = None,
     settings: dict | None = None,
     reward_model: ModelVersion | None = None,
+    mixture: Weighted = (),
 ) -> Round:
-    """A draft of a round, its run directory written.
+    """A draft of a round, its run directory written. mixture: several datasets and weights, instead of one dataset.
 
     Raises DomainError: unknown recipe or setting, a base that cannot be trained, a dataset of another kind or project,
     a reward model where none is used, or nothing to learn from where one is.
@@ -48,18 +50,22 @@ def round_create(
     _base_check(project, base_model)
     _recipe_fits(recipe, base_model)
     _reward_check(project, recipe, reward_model, settings)
-    _dataset_check(project, recipe, dataset)
+    if mixture:
+        mixture_check(recipe, mixture)
+        dataset = mixture[0][0]
+    for one in [one for one, _weight in mixture] or [dataset]:
+        _dataset_check(project, recipe, one)
     number = (Round.objects.filter(project=project).aggregate(last=Max("number"))["last"] or 0) + 1
     run = runs.run_create(
         project=project,
         recipe=recipe,
-        spec=_spec(number, recipe, base_model, dataset, settings, reward_model),
-        files=_files(project, dataset),
+        spec=_spec(number, recipe, base_model, dataset, settings, reward_model, mixture),
+        files=_files(project, dataset, mixture),
         queue="training",
         job=JOB,
         by=by,
     )
-    return Round.objects.create(
+    made = Round.objects.create(
         project=project,
         number=number,
         recipe=recipe,
@@ -70,6 +76,8 @@ def round_create(
         run=run,
         created_by=by,
     )
+    MixturePart.objects.bulk_create(MixturePart(round=made, dataset=one, weight=weight) for one, weight in mixture)
+    return made
 
 
 def _base_check(project: Project, base: ModelVersion) -> None:
@@ -144,10 +152,13 @@ def _spec(
     dataset: PreferenceDataset,
     settings: dict,
     reward: ModelVersion | None = None,
+    mixture: Weighted = (),
 ) -> dict:
     """run.json (CONTRACT, "A run directory"), with what the model card tells of the data."""
     data = {"train": "data/train.jsonl", "samples": "data/samples.jsonl"}
-    if dataset.counts.get("validation"):
+    if mixture:
+        data = {"mixture": mixture_data(mixture), "samples": "data/samples.jsonl"}
+    elif dataset.counts.get("validation"):
         data["validation"] = "data/validation.jsonl"
     spec = {
         "recipe": recipe,
@@ -155,7 +166,7 @@ def _spec(
         "data": data,
         "settings": {name: value for name, value in settings.items() if value is not None},
         "seed": settings.get("seed") or 0,
-        "dataset_hash": dataset.content_hash,
+        "dataset_hash": mixture_hash(mixture) if mixture else dataset.content_hash,
         "title": f"round {number} of {dataset.project.slug}",
     }
     if base.adapter:
@@ -165,16 +176,12 @@ def _spec(
     return spec
 
 
-def _files(project: Project, dataset: PreferenceDataset) -> dict[str, Iterable[dict]]:
-    def rows(split: str) -> Iterator[dict]:
-        found = dataset.rows.filter(split=split).order_by("position").values_list("data", "margin", "prompt__category")
-        for data, margin, category in found.iterator(chunk_size=1000):
-            known = {"margin": margin, "category": category or None}
-            yield {**data, **{name: value for name, value in known.items() if value is not None}}
-
-    files = {"data/train.jsonl": rows(Split.TRAIN), "data/samples.jsonl": _samples(project)}
+def _files(project: Project, dataset: PreferenceDataset, mixture: Weighted = ()) -> dict[str, Iterable[dict]]:
+    if mixture:
+        return {**mixture_files(mixture), "data/samples.jsonl": _samples(project)}
+    files = {"data/train.jsonl": rows_of(dataset, Split.TRAIN), "data/samples.jsonl": _samples(project)}
     if dataset.counts.get("validation"):
-        files["data/validation.jsonl"] = rows(Split.VALIDATION)
+        files["data/validation.jsonl"] = rows_of(dataset, Split.VALIDATION)
     return files
 
 
@@ -199,7 +206,7 @@ def round_launch(*, tuning_round: Round, anyway: bool = False) -> None:
             code="conflict",
             status=409,
         )
-    if not anyway and (finding := leaked(tuning_round.dataset)):
+    if not anyway and (finding := leaked(tuning_round.datasets)):
         raise DomainError(f"{finding.text} {finding.advice}", code="preflight", status=409)
     runs.run_queue(run=tuning_round.run)
 

@@ -130,6 +130,7 @@ def round_new(request: HttpRequest) -> HttpResponse:
                 recipe=recipe,
                 base_model=form.cleaned_data["base_model"],
                 dataset=form.cleaned_data["dataset"],
+                mixture=form.mixture(),
                 settings=form.settings(),
                 reward_model=form.cleaned_data.get("reward_model"),
             )

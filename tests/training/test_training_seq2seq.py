@@ -9,10 +9,11 @@ from seq2seq_cast import dialogues, rows_in, tiny_bart, tiny_t5, written_by_tran
 from training_cast import assistant, echo_rows, events, failure, finished, preference_rows, rows_of, user
 
 from training.command import main
+from training.config import SftSettings
 from training.directory import RunDirectory
 from training.encoder_decoder import plainly, tokens_of
 from training.estimate import estimate_of
-from training.models import Base, load_base, load_policy, load_tokenizer
+from training.models import Base, adapter_shapes, attach_lora, load_base, load_policy, load_tokenizer
 from training.recipes.sft import AnswerLikelihood
 
 FP32 = {"precision": "fp32", "batch_size": 8, "gradient_accumulation": 1}
@@ -371,10 +372,12 @@ def test_recipes_that_it_cannot_learn_by_are_refused_in_words(bases, run_dir, re
     assert f"is an encoder–decoder, and {recipe} is for causal models: sft, dpo, kto, orpo, simpo tune it." in words
 
 
-def test_queries_and_values_of_a_causal_model_too(run_dir, tiny):
+def test_queries_and_values_of_a_causal_model_too(bases, run_dir):
+    """And with lora_layers, on the last of an encoder–decoder: of both its halves."""
     settings = {**FP32, "max_steps": 2, "lora_targets": "query-value"}
     folder = run_dir("sft", {"train": echo_rows()}, settings)
     finished(folder)
-    from training.models import adapter_shapes
-
     assert {name.rsplit(".", 1)[-1] for name in adapter_shapes(folder / "adapter")} == {"q_proj", "v_proj"}
+    model = attach_lora(load_base(str(bases["t5"]), "fp32"), SftSettings(lora_layers=1))
+    changed = {name for name, weight in model.named_parameters() if weight.requires_grad}
+    assert {name.removeprefix("base_model.model.")[:15] for name in changed} == {"encoder.block.1", "decoder.block.1"}
