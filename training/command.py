@@ -41,6 +41,7 @@ Paths in data are relative to DIR; base.path and base.adapter are folders (absol
 hub id. Settings with defaults: python -m training schema. More: docs/training.md.
 
 It writes events.jsonl and log.txt as it goes, adapter/ and result.json at the end.
+Several processes: accelerate launch --cpu --num_processes 2 -m training run DIR, or torchrun; batch_size is of each.
 SIGTERM or Ctrl-C: it writes a checkpoint and ends as stopped; run it again to resume.
 exit codes  0 completed or stopped; 1 failed (result.json says why); 3 another process holds DIR
 """
@@ -88,8 +89,10 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         if options.command == "run":
+            from .processes import launch_missing
             from .run import run
 
+            launch_missing()
             return run(options.dir)
         if options.command == "fetch-base":
             return _fetch(options.dir.absolute(), options.keep_download)

@@ -35,10 +35,15 @@ class Schedule:
 
     lengths: list[int]
     settings: Tuning
+    processes: int = 1  # each takes batch_size rows at once
+
+    @property
+    def batch_size(self) -> int:
+        return self.settings.batch_size * self.processes
 
     @property
     def steps_an_epoch(self) -> int:
-        batches = math.ceil(len(self.lengths) / self.settings.batch_size)
+        batches = math.ceil(len(self.lengths) / self.batch_size)
         return math.ceil(batches / self.settings.gradient_accumulation)
 
     @property
@@ -46,9 +51,9 @@ class Schedule:
         return self.settings.max_steps or max(1, math.ceil(self.settings.epochs * self.steps_an_epoch))
 
     def batches(self, step: int) -> list[list[int]]:
-        """The micro-batches of a step."""
+        """The micro-batches of a step, those of all processes as one."""
         epoch, place = divmod(step, self.steps_an_epoch)
-        batches = epoch_batches(self.lengths, self.settings.batch_size, self.settings.seed, epoch)
+        batches = epoch_batches(self.lengths, self.batch_size, self.settings.seed, epoch)
         many = self.settings.gradient_accumulation
         return batches[place * many : (place + 1) * many]
 

@@ -27,6 +27,14 @@ class Sums:
         return {name: value / self.weight for name, value in self.values.items()} if self.weight else {}
 
 
+def added(some: list[Sums]) -> Sums:
+    """The sums of all."""
+    first, *others = some
+    for other in others:
+        first.add(other.weight, other.values)
+    return first
+
+
 @dataclass
 class Memory:
     """How micro-batches are made to fit the memory; a step's rows, and so its gradient, stay the same.

@@ -70,7 +70,7 @@ def prepare(run: RunDirectory, spec: dict, settings: Tuning, tokenise: Callable)
         rows["validation"] = _rows(run, base, tokenizer, settings, name, tokenise)[: settings.validation_rows]
     run.status(message=f"{len(rows['train'])} rows to train on, {len(rows.get('validation', []))} to validate")
     run.check_stop()
-    path = merged_base(base, run)
+    path = run.processes.main_first(lambda: merged_base(base, run))
     run.check_stop()
     quantisation = _quantisation(base, settings)
     model = load_base(path, settings.precision, quantisation)
@@ -127,7 +127,7 @@ def _rows(run: RunDirectory, base: Base, tokenizer, settings: Tuning, name: str,
 def sample(run: RunDirectory, spec: dict, settings: Tuning, ready: Prepared, stage: str) -> None:
     """Answer the sample prompts greedily and show them; what an earlier attempt has shown is not shown again."""
     name = spec["data"].get("samples")
-    if not name or not settings.sample_count:
+    if not name or not settings.sample_count or not run.writes:
         return
     shown = {event.get("id") for event in run.events() if event.get("type") == "sample" and event["stage"] == stage}
     rows = [(place, row) for place, row in data.read_rows(run.path, name)][: settings.sample_count]
@@ -189,6 +189,9 @@ def save(
     run.status("saving", progress=0.99, eta_seconds=None)
     name = "model" if ready.whole else "adapter"
     work, folder = run.path / f".{name}", run.path / name
+    saved = {f"{name}_path": str(folder), "base_path": ready.path}
+    if not run.writes:
+        return saved
     shutil.rmtree(work, ignore_errors=True)
     if hasattr(ready.model, "peft_config"):
         # Only the policy's: a reward model and a critic may stand beside it.
@@ -206,7 +209,7 @@ def save(
     readable(work)
     shutil.rmtree(folder, ignore_errors=True)
     work.rename(folder)
-    return {f"{name}_path": str(folder), "base_path": ready.path}
+    return saved
 
 
 def card(spec: dict, settings: Tuning, ready: Prepared, metrics: dict) -> str:
