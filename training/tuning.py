@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -216,18 +217,35 @@ def card(spec: dict, settings: Tuning, ready: Prepared, metrics: dict) -> str:
     """The model card: what was tuned, on what, how, and how it went."""
     title = spec.get("title") or f"{settings.recipe} of {Path(ready.path).name}"
     front = ["---", f"base_model: {json.dumps(ready.path)}", f"tags: [{settings.recipe}, {settings.method}]"]
+    licence = licence_of(ready.path)
+    front += [f"license: {licence}"] if licence else []
     front += ["library_name: peft", "---"] if settings.method in ("lora", "qlora") else ["---"]
     facts = {
         "Base": f"`{ready.path}`",
+        "Licence of the base": licence or "not stated in its model card",
         "Adapter merged into it": f"`{ready.base.adapter}`" if ready.base.adapter else "none",
         "Recipe": f"{settings.recipe}, {settings.method}",
         "Dataset": f"`{spec.get('dataset_hash') or 'sha256 of the rows: ' + ready.identity['data.train']}`",
         "Rows": f"{len(ready.train)} to train on, {len(ready.validation)} to validate",
     }
+    votes = spec.get("votes")
+    if isinstance(votes, dict):
+        facts["Votes behind them"] = ", ".join(f"{number} {name}" for name, number in votes.items())
     return "\n".join(
         [*front, f"# {title}", "", *_table(facts), "", "## Settings", "", *_table(settings.as_dict())]
         + ["", "## Metrics", "", *_table({name: f"{value:.6g}" for name, value in metrics.items()}), ""]
     )
+
+
+def licence_of(path: str) -> str | None:
+    """The licence that the model card in a folder states; of a merged one, that of the base it was made from."""
+    folder, merged = Path(path), Path(path) / "merged_from.json"
+    if merged.is_file():
+        return licence_of(json.loads(merged.read_text())["base"])
+    text = (folder / "README.md").read_text(errors="replace") if (folder / "README.md").is_file() else ""
+    front = re.match(r"---\n(.*?)\n---", text, re.DOTALL)
+    stated = re.search(r"^license: *['\"]?([\w.+-]+)", front[1], re.MULTILINE) if front else None
+    return stated[1] if stated else None
 
 
 def _table(rows: dict) -> Iterable[str]:

@@ -156,6 +156,7 @@ def _spec(
         "settings": {name: value for name, value in settings.items() if value is not None},
         "seed": settings.get("seed") or 0,
         "dataset_hash": dataset.content_hash,
+        "votes": {name: dataset.counts[name] for name in ("judgments", "raters") if name in dataset.counts},
         "title": f"round {number} of {dataset.project.slug}",
     }
     if base.adapter:
