@@ -12,6 +12,8 @@ KEPT = 2
 
 def checkpoint_save(run: RunDirectory, step: int, tensors: dict, state: dict) -> None:
     """Write a checkpoint: `tensors` by name, and `state` as JSON."""
+    if not run.writes:
+        return
     from safetensors.torch import save_file
 
     folder = run.path / "checkpoints" / f"step-{step:07}"
@@ -58,7 +60,8 @@ def checkpoint_agrees(state: dict, now: dict) -> None:
 
 def checkpoints_remove(run: RunDirectory) -> None:
     """Once a run is completed nothing resumes from them."""
-    shutil.rmtree(run.path / "checkpoints", ignore_errors=True)
+    if run.writes:
+        shutil.rmtree(run.path / "checkpoints", ignore_errors=True)
 
 
 def _all(run: RunDirectory) -> list[Path]:

@@ -14,6 +14,7 @@ Tune, generate with and evaluate language models, one run directory at a time.
   python -m training run DIR                             run what DIR/run.json asks for, or resume it
   python -m training estimate DIR                        what the run in DIR would take here: time, memory
   python -m training merge BASE ADAPTER OUT              write base and adapter as one model
+  python -m training gguf MODEL OUT                      write a model as a GGUF file, for llama.cpp
   python -m training schema                              print every recipe's settings as JSON
 """
 
@@ -43,6 +44,7 @@ Paths in data are relative to DIR; base.path and base.adapter are folders (absol
 hub id. Settings with defaults: python -m training schema. More: docs/training.md.
 
 It writes events.jsonl and log.txt as it goes, adapter/ and result.json at the end.
+Several processes: accelerate launch --cpu --num_processes 2 -m training run DIR, or torchrun; batch_size is of each.
 SIGTERM or Ctrl-C: it writes a checkpoint and ends as stopped; run it again to resume.
 exit codes  0 completed or stopped; 1 failed (result.json says why); 3 another process holds DIR
 """
@@ -82,6 +84,16 @@ def parser() -> argparse.ArgumentParser:
     merge.add_argument("adapter", type=Path, metavar="ADAPTER", help="folder with adapter_model.safetensors")
     merge.add_argument("out", type=Path, metavar="OUT", help="folder to write; must not exist")
 
+    gguf = commands.add_parser(
+        "gguf",
+        help="write a model as a GGUF file",
+        description="Write a model folder (of an adapter: merge it first) as one GGUF file in 16 bits, for llama.cpp "
+        "and Ollama. A Llama with SmolLM2's tokenizer is written here; for any other set LLAMA_CPP to llama.cpp's "
+        "source tree, whose own converter does it then.",
+    )
+    gguf.add_argument("model", metavar="MODEL", help="folder of the model")
+    gguf.add_argument("out", type=Path, metavar="OUT", help="file to write, such as model.gguf; must not exist")
+
     commands.add_parser("schema", help="print the settings of every recipe as JSON")
     return root
 
@@ -90,8 +102,10 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         if options.command == "run":
+            from .processes import launch_missing
             from .run import run
 
+            launch_missing()
             return run(options.dir)
         if options.command == "fetch-base":
             return _fetch(options.dir.absolute(), options.keep_download)
@@ -99,6 +113,8 @@ def main(arguments: list[str] | None = None) -> int:
             return _estimate(options.dir, options.seconds, options.json)
         if options.command == "merge":
             return _merge(options.base, options.adapter, options.out.absolute())
+        if options.command == "gguf":
+            return _gguf(options.model, options.out.absolute())
         from .config import schema
 
         print(json.dumps(schema(), indent=2))
@@ -140,6 +156,18 @@ def _merge(base: str, adapter: Path, out: Path) -> int:
         raise TrainingError("folder_taken", f"{out} exists already. Name a folder that does not, or remove it.")
     merge_into(base, adapter, out)
     print(f"The merged model is in {out}.")
+    return 0
+
+
+def _gguf(model: str, out: Path) -> int:
+    from .gguf_export import gguf_export
+    from .models import base_path
+
+    folder = Path(base_path(model))
+    if not folder.is_dir():
+        raise TrainingError("base_missing", f"{model} is no folder on this machine. Name the folder of a model.")
+    gguf_export(folder, out)
+    print(f"The model is in {out}.")
     return 0
 
 

@@ -11,16 +11,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from .errors import TrainingError
+from .errors import Held, Stopped, TrainingError
+from .processes import ALONE, Processes, say
 from .tensorboard import scalars_append
-
-
-class Held(Exception):
-    """Another process works in the directory."""
-
-
-class Stopped(Exception):
-    """Somebody asked for the run to stop, and what resuming needs is on disk."""
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -62,10 +55,14 @@ class RunDirectory:
     """One run directory, held by this process between `hold` and `release`.
 
     Everything that a recipe tells the world goes through here: status, metric, sample, warning, checkpoint, log.
+    writes: whether this process is the one that writes files into it.
     """
+
+    writes = True
 
     def __init__(self, path: Path):
         self.path = path.absolute()
+        self.processes: Processes = ALONE
         self.stop_wanted = False
         self.attempt = 1
         self._lock: int | None = None
@@ -100,7 +97,8 @@ class RunDirectory:
         """Within it SIGTERM and Ctrl-C are a wish to stop, looked at by `check_stop`; a second Ctrl-C interrupts."""
 
         def wish(number, frame) -> None:
-            if number == signal.SIGINT and self.stop_wanted:
+            # A launcher passes on the Ctrl-C that the terminal has sent to all of them already.
+            if number == signal.SIGINT and self.stop_wanted and self.processes.count == 1:
                 raise KeyboardInterrupt
             self.stop_wanted = True
 
@@ -212,6 +210,29 @@ class RunDirectory:
     def finish(self, result: dict) -> None:
         """Write result.json, whole, as the last thing."""
         write_whole(self.path / "result.json", json.dumps(_plain(result), ensure_ascii=False, indent=2) + "\n")
+
+
+class Companion(RunDirectory):
+    """A run directory that another process of the same run holds: it is read, and nothing is written."""
+
+    writes = False
+
+    def hold(self) -> None:
+        """The main process does."""
+
+    def emit(self, type: str, **data) -> None:
+        pass
+
+    def metric(self, *, step: int, epoch: float, split: str, values: dict) -> None:
+        pass
+
+    def log(self, text: str) -> None:
+        """Only what nobody foresaw."""
+        if text.startswith("Traceback"):
+            say(text)
+
+    def finish(self, result: dict) -> None:
+        pass
 
 
 def _is_stderr(path: Path) -> bool:

@@ -9,6 +9,7 @@ import gc
 import math
 import time
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Protocol
 
@@ -17,12 +18,12 @@ from torch import Tensor
 
 from .checkpoints import checkpoint_agrees, checkpoint_last, checkpoint_save
 from .config import Tuning
-from .directory import RunDirectory, Stopped
-from .errors import TrainingError, out_of_memory
+from .directory import RunDirectory
+from .errors import Stopped, TrainingError, out_of_memory
 from .models import checkpointing_on
 from .optimiser import MasterAdamW, learning_rate_at
 from .order import Schedule, seeded
-from .remembered import Best, Memory, Sums
+from .remembered import Best, Memory, Sums, added
 
 SAVE_SECONDS = 180
 STATUS_SECONDS = 1.0
@@ -47,7 +48,11 @@ class Objective(Protocol):
         """Tokens of the row as it goes through the model, padding left out; a prompt counts for each of its answers."""
 
     def loss(self, model, rows: list[int]) -> tuple[Tensor, dict[str, float]]:
-        """(sum of the rows' weighted losses, sums of the same weight of whatever else is to be shown)."""
+        """(sum of the rows' weighted losses, sums of the same weight of whatever else is to be shown).
+
+        `reference`, where an objective has one, is a tensor of what it keeps of each row once seen; `accompany` is
+        called instead of `loss` where a process has no row of a micro-batch, and others may wait for it there.
+        """
 
     def state(self) -> dict[str, Tensor]:
         """What of it belongs into a checkpoint."""
@@ -75,12 +80,13 @@ class Training:
         identity: dict[str, str],
     ):
         self.run, self.model, self.objective, self.validation = run, model, objective, validation
-        self.settings = settings
+        self.settings, self.processes = settings, run.processes
         self.schedule = self.schedule_of(objective, settings)
         self.optimiser = MasterAdamW(model, weight_decay=settings.weight_decay)
         harmless = HARMLESS - ({"eval_every", "validation_rows"} if settings.early_stopping_patience else set())
         kept = {name: value for name, value in settings.as_dict().items() if name not in harmless}
         self.identity = {**{f"settings.{name}": value for name, value in kept.items()}, **identity}
+        self.identity["processes"] = self.processes.count
         self.step = 0
         self.tokens, self.seconds = 0, 0.0
         self.metrics: dict[str, float] = {}
@@ -99,7 +105,7 @@ class Training:
     def schedule_of(self, objective: Objective, settings: Tuning) -> Schedule:
         """Which rows each step takes."""
         lengths = [objective.tokens(row) for row in range(len(objective))]
-        return Schedule(lengths, settings, getattr(objective, "shares", ()))
+        return Schedule(lengths, settings, getattr(objective, "shares", ()), self.processes.count)
 
     @property
     def steps(self) -> int:
@@ -109,6 +115,15 @@ class Training:
         """Train to the last step; returns the metrics. Raises Stopped after a checkpoint, TrainingError on a NaN, on a
         divergence, and where the memory does not suffice."""
         self.run.training_begins(self)
+        try:
+            return self._work()
+        except Stopped:
+            self.optimiser.discard()  # the unfinished step
+            if self._saved_step != self.step:
+                self.save()
+            raise
+
+    def _work(self) -> dict[str, float]:
         every = self.settings.eval_every or max(1, math.ceil(self.steps / 4))
         interval = max(1, round(self.steps / METRICS_A_RUN))
         if self.validation and self.step == 0:
@@ -168,13 +183,26 @@ class Training:
         return rate, norm
 
     def _gradients(self, batches: list[list[int]]) -> Sums:
-        """Collect the gradients of a step's micro-batches; returns the sums of their losses."""
+        """Collect the gradients of a step's micro-batches, of all processes; returns the sums of their losses."""
+        shares = self.processes.together(lambda: self._share(batches))
+        if self.processes.count > 1:
+            self.optimiser.sum_over(self.processes, [touched for _, touched, _ in shares])
+            for _, _, found in shares:
+                for row, values in found.items():
+                    self.objective.reference[row] = values
+        return added([sums for sums, _, _ in shares])
+
+    def _share(self, batches: list[list[int]]) -> tuple[Sums, list[bool], dict[int, Tensor]]:
+        """Collect the gradients of this process's share of a step; returns (sums, which weights have a gradient, the
+        references of its rows)."""
         self.model.train()
-        torch.manual_seed(seeded(self.settings.seed, "step", self.step).getrandbits(63))
+        process = [self.processes.rank] if self.processes.rank else []  # a dropout of its own
+        torch.manual_seed(seeded(self.settings.seed, "step", self.step, *process).getrandbits(63))
         weight = sum(self.objective.weight(row) for batch in batches for row in batch)
-        sums = Sums()
-        for batch in self.memory.parts(batches):
+        sums, rows = Sums(), []
+        for batch in self._parts(batches, self.objective):
             self._stop_if_wanted()
+            rows += batch
             loss, values = self.objective.loss(self.model, batch)
             total = loss.item()
             if not math.isfinite(total):
@@ -182,7 +210,17 @@ class Training:
             (loss / weight).backward()
             self.optimiser.collect()
             sums.add(sum(self.objective.weight(row) for row in batch), {"loss": total, **values})
-        return sums
+        reference = getattr(self.objective, "reference", None)
+        known = {} if reference is None or self.processes.count == 1 else {row: reference[row] for row in rows}
+        return sums, self.optimiser.touched(), known
+
+    def _parts(self, batches: list[list[int]], objective: Objective) -> Iterator[list[int]]:
+        """What goes through the model here, of the micro-batches of all processes."""
+        for batch in self.memory.parts(batches):
+            if share := self.processes.share(batch):
+                yield share
+            elif hasattr(objective, "accompany"):
+                objective.accompany()
 
     def _within_memory(self, work):
         """work(); where the memory does not suffice, again in smaller parts. Raises TrainingError (`out_of_memory`)."""
@@ -242,13 +280,17 @@ class Training:
             self._compare(sums.means()["loss"])
         self.tell("training")
 
-    @torch.no_grad()
     def _measured(self) -> Sums:
+        return added(self.processes.together(self._measured_share))
+
+    @torch.no_grad()
+    def _measured_share(self) -> Sums:
         self.model.eval()
         sums = Sums()
         rows = sorted(range(len(self.validation)), key=self.validation.tokens)
-        size = self.settings.batch_size
-        for batch in self.memory.parts([rows[start : start + size] for start in range(0, len(rows), size)]):
+        size = self.settings.batch_size * self.processes.count
+        batches = [rows[start : start + size] for start in range(0, len(rows), size)]
+        for batch in self._parts(batches, self.validation):
             self._stop_if_wanted()
             loss, values = self.validation.loss(self.model, batch)
             sums.add(sum(self.validation.weight(row) for row in batch), {"loss": loss.item(), **values})
@@ -315,13 +357,9 @@ class Training:
     # --- Checkpoints -------------------------------------------------------------------------------------------------
 
     def _stop_if_wanted(self) -> None:
-        """Between micro-batches: leave the unfinished step out, write a checkpoint of the last whole one, stop."""
-        if not self.run.stop_wanted:
-            return
-        self.optimiser.discard()
-        if self._saved_step != self.step:
-            self.save()
-        raise Stopped
+        """Between micro-batches: leave the unfinished step out; a checkpoint of the last whole one is written."""
+        if self.run.stop_wanted:
+            raise Stopped
 
     def _save_due(self) -> bool:
         if self.settings.save_every:
@@ -341,7 +379,7 @@ class Training:
         if not found:
             return
         tensors, state = found
-        checkpoint_agrees(state, self.identity)
+        checkpoint_agrees({"processes": 1, **state}, self.identity)
         self.optimiser.load(tensors)
         self.objective.load(tensors)
         self.memory, self._first_loss = Memory(**state["memory"]), state["first_loss"]

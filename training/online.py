@@ -24,6 +24,7 @@ from .judge import Judge, judge_check, judge_of
 from .loop import Training
 from .order import seeded
 from .outputs import stream_seed
+from .processes import ALONE
 from .remembered import Sums
 from .roles import Roles
 from .scoring import Batch, answer_logits, example_batch
@@ -66,6 +67,22 @@ class Rollout:
     def totals(self, name: str) -> Tensor:
         """The sum of a per-token tensor over each answer; [answers]."""
         return torch.stack([part.sum() for part in self.split(name)])
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Rollout]") -> "Rollout":
+        """One of several, one after another."""
+        if len(parts) == 1:
+            return parts[0]
+        found = cls(-1, [], [], [])
+        for part in parts:
+            found.rows += part.rows
+            found.examples += part.examples
+            found.ended += part.ended
+            found.texts += part.texts
+        for kind in ("of_answers", "of_tokens"):
+            for name in getattr(parts[0], kind):
+                getattr(found, kind)[name] = torch.cat([getattr(part, kind)[name] for part in parts])
+        return found
 
     def state(self) -> dict[str, Tensor]:
         """As tensors for a checkpoint; the prompts and the texts are not in it."""
@@ -128,19 +145,21 @@ class OnlineObjective:
 
     def __init__(self, run: RunDirectory, ready: Prepared, prompts: list[Question], judge: Judge, settings: Online):
         self.run, self.ready, self.prompts, self.judge, self.settings = run, ready, prompts, judge, settings
+        self.processes = run.processes if run else ALONE
         self.rollout: Rollout | None = None
         self.history = torch.zeros(0, 2)  # each rollout's mean reward and length
         self.shown: dict[str, float] = {}
         self.split = 1  # in how many parts batches go through the model, where the memory wants it
 
     def __len__(self) -> int:
-        """Answers of a rollout."""
-        return self.settings.rollout_prompts * self.settings.num_generations
+        """Answers of a rollout, those of all processes together."""
+        return self.settings.rollout_prompts * self.settings.num_generations * self.processes.count
 
     @property
     def updates_an_epoch(self) -> int:
         """Steps that go once through a rollout."""
-        return math.ceil(len(self) / (self.settings.batch_size * self.settings.gradient_accumulation))
+        here = self.settings.batch_size * self.settings.gradient_accumulation
+        return math.ceil(len(self) / (here * self.processes.count))
 
     @property
     def updates(self) -> int:
@@ -154,6 +173,9 @@ class OnlineObjective:
         return self.rollout.examples[row].length
 
     # What a recipe adds:
+
+    def regard(self, roles: Roles, rollout: Rollout, check_stop: Callable[[], None]) -> None:
+        """Put into this process's part of a rollout what a model must say of its answers."""
 
     def weigh(self, roles: Roles, rollout: Rollout, check_stop: Callable[[], None]) -> dict[str, float]:
         """Put the advantages into the rollout; returns metrics of it."""
@@ -171,13 +193,32 @@ class OnlineObjective:
         each = self.settings.num_generations
         rows = [row for row in rows for _ in range(each)]
         seeds = [stream_seed(self.settings.seed, "rollout", number, place) for place in range(len(rows))]
-        rollout = self.write(roles, rows, seeds, check_stop)
+        rollout, scores, parts = self._answered(roles, rows, seeds, check_stop, self.regard)
         rollout.number = number
-        scores, parts = self.score(rollout, check_stop)
-        self.compare(roles, rollout, check_stop)
         self.shown = {**self.measured(rollout, scores, parts), **self.weigh(roles, rollout, check_stop)}
         self.rollout = rollout
         self._look_out(rollout)
+
+    def _answered(
+        self, roles: Roles, rows: list[int], seeds: list[int], check_stop: Callable[[], None], regard=None
+    ) -> tuple[Rollout, Tensor, dict[str, list[float]]]:
+        """(answers to the prompts of the rows, their scores, the scores' parts); each process writes a part of them."""
+
+        few = len(rows) < self.processes.count  # then each writes them all, and one counts
+
+        def part() -> tuple[Rollout, Tensor, dict[str, list[float]]]:
+            mine, streams = (rows, seeds) if few else (self.processes.part(rows), self.processes.part(seeds))
+            rollout = self.write(roles, mine, streams, check_stop)
+            scores, parts = self.score(rollout, check_stop)
+            self.compare(roles, rollout, check_stop)
+            if regard:
+                regard(roles, rollout, check_stop)
+            return rollout, scores, parts
+
+        found = self.processes.together(part)
+        rollouts, scores, parts = zip(*(found[:1] if few else found))
+        names = parts[0]
+        return Rollout.joined(rollouts), torch.cat(scores), {name: sum((p[name] for p in parts), []) for name in names}
 
     def write(self, roles: Roles, rows: list[int], seeds: list[int], check_stop: Callable[[], None]) -> Rollout:
         """An answer to the prompt of each row, by left-padded batches with a cache."""
@@ -246,9 +287,7 @@ class OnlineObjective:
         roles.eval()
         rows = list(range(len(self.prompts)))
         seeds = [stream_seed(self.settings.seed, "validation", row) for row in rows]
-        rollout = self.write(roles, rows, seeds, check_stop)
-        scores, parts = self.score(rollout, check_stop)
-        self.compare(roles, rollout, check_stop)
+        rollout, scores, parts = self._answered(roles, rows, seeds, check_stop)
         values = self.measured(rollout, scores, parts)
         return {"loss": -values["reward"], **values}
 
@@ -294,6 +333,11 @@ class RolloutSchedule:
     prompts: int
     objective: OnlineObjective
     settings: Online
+    processes: int = 1  # each adds rollout_prompts to a rollout, and takes batch_size answers at once
+
+    @property
+    def rollout_prompts(self) -> int:
+        return self.settings.rollout_prompts * self.processes
 
     @property
     def answers(self) -> int:
@@ -301,18 +345,18 @@ class RolloutSchedule:
 
     @property
     def steps(self) -> int:
-        rollouts = math.ceil(self.settings.epochs * self.prompts / self.settings.rollout_prompts)
+        rollouts = math.ceil(self.settings.epochs * self.prompts / self.rollout_prompts)
         return self.settings.max_steps or max(1, rollouts * self.objective.updates)
 
     def epoch(self, step: int) -> float:
         """Epochs of the prompts done once `step` steps are."""
-        return step / self.objective.updates * self.settings.rollout_prompts / self.prompts
+        return step / self.objective.updates * self.rollout_prompts / self.prompts
 
     def rows(self, rollout: int) -> list[int]:
         """The prompts of a rollout: the next of an endless line in which each epoch stands in an order of its own."""
-        first = rollout * self.settings.rollout_prompts
+        first = rollout * self.rollout_prompts
         found, orders = [], {}
-        for place in range(first, first + self.settings.rollout_prompts):
+        for place in range(first, first + self.rollout_prompts):
             epoch, place = divmod(place, self.prompts)
             if epoch not in orders:
                 orders[epoch] = list(range(self.prompts))
@@ -326,9 +370,9 @@ class RolloutSchedule:
         epoch, part = divmod(place, self.objective.updates_an_epoch)
         order = list(range(self.answers))
         seeded(self.settings.seed, "rollout", rollout, epoch).shuffle(order)
-        size = self.settings.batch_size * self.settings.gradient_accumulation
+        size = self.settings.batch_size * self.settings.gradient_accumulation * self.processes
         rows = sorted(order[part * size : (part + 1) * size], key=lambda row: -self.objective.tokens(row))
-        size = self.settings.batch_size
+        size = self.settings.batch_size * self.processes
         batches = [rows[start : start + size] for start in range(0, len(rows), size)]
         if self.objective.has_critic:
             batches += [[row + self.answers for row in batch] for batch in batches]
@@ -341,7 +385,7 @@ class OnlineTraining(Training):
     schedule: RolloutSchedule
 
     def schedule_of(self, objective: OnlineObjective, settings: Online) -> RolloutSchedule:
-        return RolloutSchedule(len(objective.prompts), objective, settings)
+        return RolloutSchedule(len(objective.prompts), objective, settings, self.processes.count)
 
     def _train_step(self, sums: Sums) -> tuple[float, float]:
         started = time.monotonic()

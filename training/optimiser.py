@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor
 
+from .processes import Processes
+
 
 class MasterAdamW:
     """AdamW (Loshchilov & Hutter, arXiv 1711.05101) over fp32 copies of a model's trainable weights.
@@ -33,6 +35,19 @@ class MasterAdamW:
             else:
                 master.grad += weight.grad
             weight.grad = None
+
+    def touched(self) -> list[bool]:
+        """Of each weight, whether it has a gradient."""
+        return [master.grad is not None for master in self.masters.values()]
+
+    def sum_over(self, processes: Processes, touched: list[list[bool]]) -> None:
+        """Make the gradients the sums of those of all processes. touched: what `touched` says in each."""
+        gradients = []
+        for master, here in zip(self.masters.values(), map(any, zip(*touched))):
+            if here:
+                master.grad = torch.zeros_like(master) if master.grad is None else master.grad
+                gradients.append(master.grad)
+        processes.sum(gradients)
 
     def discard(self) -> None:
         """Forget gradients that were collected, or are about to be."""

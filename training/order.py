@@ -72,11 +72,16 @@ class Schedule:
     lengths: list[int]
     settings: Tuning
     shares: tuple[Share, ...] = ()
+    processes: int = 1  # each takes batch_size rows at once
+
+    @property
+    def batch_size(self) -> int:
+        return self.settings.batch_size * self.processes
 
     @property
     def steps_an_epoch(self) -> int:
         rows = sum(share.drawn for share in self.shares) or len(self.lengths)
-        batches = math.ceil(rows / self.settings.batch_size)
+        batches = math.ceil(rows / self.batch_size)
         return math.ceil(batches / self.settings.gradient_accumulation)
 
     @property
@@ -84,7 +89,7 @@ class Schedule:
         return self.settings.max_steps or max(1, math.ceil(self.settings.epochs * self.steps_an_epoch))
 
     def batches(self, step: int) -> list[list[int]]:
-        """The micro-batches of a step."""
+        """The micro-batches of a step, those of all processes as one."""
         epoch, place = divmod(step, self.steps_an_epoch)
         batches = self.in_epoch(epoch)
         many = self.settings.gradient_accumulation
@@ -94,7 +99,7 @@ class Schedule:
         """The micro-batches of an epoch."""
         seed = self.settings.seed
         rows = [row for number, share in enumerate(self.shares) for row in drawn_rows(share, number, seed, epoch)]
-        return epoch_batches(self.lengths, self.settings.batch_size, seed, epoch, rows or None)
+        return epoch_batches(self.lengths, self.batch_size, seed, epoch, rows or None)
 
     def epoch(self, step: int) -> float:
         """Epochs done once `step` steps are."""

@@ -31,6 +31,14 @@ class Sums:
         return {name: self.values[name] / weights[name] for name in weights if weights[name] and " over" not in name}
 
 
+def added(some: list[Sums]) -> Sums:
+    """The sums of all."""
+    first, *others = some
+    for other in others:
+        first.add(other.weight, other.values)
+    return first
+
+
 @dataclass
 class Memory:
     """How micro-batches are made to fit the memory; a step's rows, and so its gradient, stay the same.

@@ -1,6 +1,5 @@
 """Read a run directory, run its recipe, write a result: what `python -m training run DIR` does."""
 
-import errno
 import os
 import resource
 import sys
@@ -8,10 +7,11 @@ import time
 import traceback
 from pathlib import Path
 
-from .config import RECIPES, Settings
-from .directory import Held, RunDirectory, Stopped
+from .config import RECIPES, Settings, Tuning
+from .directory import Companion, RunDirectory
 from .endpoint import asks_endpoint
-from .errors import TrainingError, out_of_memory
+from .errors import Held, Stopped, TrainingError, explained
+from .processes import Processes, joined
 from .reading import encoder_check
 
 COMPLETED, FAILED, HELD = 0, 1, 3
@@ -22,12 +22,20 @@ def run(path: Path) -> int:
     if not path.is_dir():
         print(f"{path} is no directory. Name a run directory; docs/training.md shows one.", file=sys.stderr)
         return FAILED
-    directory = RunDirectory(path)
+    with joined() as processes:
+        return _run(path, processes)
+
+
+def _run(path: Path, processes: Processes) -> int:
+    """What `run` does, in each of its processes."""
+    directory = RunDirectory(path) if processes.main else Companion(path)
+    directory.processes = processes
     with directory.signals_watched():
         try:
-            directory.hold()
+            processes.together(directory.hold)
         except Held:
-            print(f"Another process holds {path} (see {path / 'lock'}); nothing was done.", file=sys.stderr)
+            if processes.main:
+                print(f"Another process holds {path} (see {path / 'lock'}); nothing was done.", file=sys.stderr)
             return HELD
         try:
             return _held(directory)
@@ -38,9 +46,11 @@ def run(path: Path) -> int:
 def _held(directory: RunDirectory) -> int:
     """One attempt in a directory that is ours, from the look at an earlier result to the new one."""
     if (directory.result() or {}).get("status") == "completed":
-        print(f"{directory.path} is completed already; nothing was done.", file=sys.stderr)
+        if directory.writes:
+            print(f"{directory.path} is completed already; nothing was done.", file=sys.stderr)
         return COMPLETED
-    (directory.path / "result.json").unlink(missing_ok=True)
+    if directory.writes:
+        (directory.path / "result.json").unlink(missing_ok=True)
     started = time.monotonic()
     result, code = _attempt(directory)
     result = {**result, "attempt": directory.attempt, "seconds": round(time.monotonic() - started, 3)}
@@ -55,12 +65,8 @@ def _held(directory: RunDirectory) -> int:
 def _attempt(directory: RunDirectory) -> tuple[dict, int]:
     """(result, exit code) of one attempt, whatever happens in it."""
     try:
-        settings, spec = settings_of(directory.spec())
-        directory.status("loading", message=f"{spec['recipe']}, attempt {directory.attempt}")
-        _environment(spec)
-        by_endpoint = spec["recipe"] == "generate" and asks_endpoint(spec)
-        result = _recipe("generate by an endpoint" if by_endpoint else spec["recipe"])(directory, spec, settings)
-        return {"status": "completed", **result, **_measures(settings)}, COMPLETED
+        result = directory.processes.together(lambda: _work(directory))[directory.processes.rank]
+        return {"status": "completed", **result}, COMPLETED
     except Stopped:
         return {"status": "stopped", **_measures()}, COMPLETED
     except TrainingError as error:
@@ -71,6 +77,21 @@ def _attempt(directory: RunDirectory) -> tuple[dict, int]:
         kind, message = explained(error)
         directory.log(traceback.format_exc())
         return _failure(directory, kind, message), FAILED
+
+
+def _work(directory: RunDirectory) -> dict:
+    """Run the recipe; returns what result.json is to say."""
+    settings, spec = settings_of(directory.spec())
+    processes = directory.processes
+    if processes.count > 1 and not isinstance(settings, Tuning):
+        message = f"{spec['recipe']} runs in one process; {processes.count} were launched. Run it without a launcher."
+        raise TrainingError("bad_run", message)
+    directory.status("loading", message=f"{spec['recipe']}, attempt {directory.attempt}")
+    _environment(spec)
+    by_endpoint = spec["recipe"] == "generate" and asks_endpoint(spec)
+    result = _recipe("generate by an endpoint" if by_endpoint else spec["recipe"])(directory, spec, settings)
+    launched = {"processes": processes.count} if processes.count > 1 else {}
+    return {**result, **launched, **_measures(settings)}
 
 
 def settings_of(spec: dict) -> tuple[Settings, dict]:
@@ -138,21 +159,6 @@ def _environment(spec: dict) -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     if all(not isinstance(base, dict) or Path(str(base.get("path"))).is_dir() or "path" not in base for base in used):
         os.environ["HF_HUB_OFFLINE"] = "1"
-
-
-def explained(error: BaseException) -> tuple[str, str]:
-    """(kind, message in words) of an error that nobody foresaw."""
-    text = f"{type(error).__name__}: {error}"
-    if out_of_memory(error):
-        return "out_of_memory", (
-            f"The machine ran out of memory ({str(error)[:200]}). Lower batch_size and raise gradient_accumulation by "
-            "the same factor, or lower max_length; then resume."
-        )
-    if getattr(error, "errno", None) == errno.ENOSPC or "No space left on device" in str(error):
-        return "disk_full", "The disk that holds the run directory is full. Make room on it, then resume."
-    if isinstance(error, PermissionError):
-        return "no_permission", f"{text}. The training process may not read or write that file."
-    return "internal", f"{text[:1000]}. This was not foreseen; log.txt has the traceback."
 
 
 def _failure(directory: RunDirectory, kind: str, message: str) -> dict:

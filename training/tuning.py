@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -72,7 +73,7 @@ def prepare(run: RunDirectory, spec: dict, settings: Tuning, tokenise: Callable)
     train, validation = ([row for part in those for row in part] for those in (train, validation))
     run.status(message=f"{len(train)} rows to train on, {len(validation)} to validate")
     run.check_stop()
-    path = merged_base(base, run)
+    path = run.processes.main_first(lambda: merged_base(base, run))
     run.check_stop()
     quantisation = _quantisation(base, settings)
     model = encoder_ready(path, settings) if is_encoder(path) else _writer(path, settings, quantisation)
@@ -147,7 +148,7 @@ def _rows(run: RunDirectory, base: Base, tokenizer, settings: Tuning, name: str,
 def sample(run: RunDirectory, spec: dict, settings: Tuning, ready: Prepared, stage: str) -> None:
     """Answer the sample prompts greedily and show them; what an earlier attempt has shown is not shown again."""
     name = spec["data"].get("samples")
-    if not name or not settings.sample_count:
+    if not name or not settings.sample_count or not run.writes:
         return
     shown = {event.get("id") for event in run.events() if event.get("type") == "sample" and event["stage"] == stage}
     rows = [(place, row) for place, row in data.read_rows(run.path, name)][: settings.sample_count]
@@ -209,6 +210,9 @@ def save(
     run.status("saving", progress=0.99, eta_seconds=None)
     name = "model" if ready.whole else "adapter"
     work, folder = run.path / f".{name}", run.path / name
+    saved = {f"{name}_path": str(folder), "base_path": ready.path}
+    if not run.writes:
+        return saved
     shutil.rmtree(work, ignore_errors=True)
     if hasattr(ready.model, "peft_config"):
         # Only the policy's: a reward model and a critic may stand beside it.
@@ -226,16 +230,19 @@ def save(
     readable(work)
     shutil.rmtree(folder, ignore_errors=True)
     work.rename(folder)
-    return {f"{name}_path": str(folder), "base_path": ready.path}
+    return saved
 
 
 def card(spec: dict, settings: Tuning, ready: Prepared, metrics: dict) -> str:
     """The model card: what was tuned, on what, how, and how it went."""
     title = spec.get("title") or f"{settings.recipe} of {Path(ready.path).name}"
     front = ["---", f"base_model: {json.dumps(ready.path)}", f"tags: [{settings.recipe}, {settings.method}]"]
+    licence = licence_of(ready.path)
+    front += [f"license: {licence}"] if licence else []
     front += ["library_name: peft", "---"] if settings.method in ("lora", "qlora") else ["---"]
     facts = {
         "Base": f"`{ready.path}`",
+        "Licence of the base": licence or "not stated in its model card",
         "Adapter merged into it": f"`{ready.base.adapter}`" if ready.base.adapter else "none",
         "Recipe": f"{settings.recipe}, {settings.method}",
         "Dataset": f"`{spec.get('dataset_hash') or 'sha256 of the rows: ' + ready.identity['data.train']}`",
@@ -243,10 +250,24 @@ def card(spec: dict, settings: Tuning, ready: Prepared, metrics: dict) -> str:
     }
     for part in ready.mixture.told() if ready.mixture else []:
         facts[f"Part {part['name']}"] = f"{part['rows']} rows, {part['an_epoch']} drawn an epoch"
+    votes = spec.get("votes")
+    if isinstance(votes, dict):
+        facts["Votes behind them"] = ", ".join(f"{number} {name}" for name, number in votes.items())
     return "\n".join(
         [*front, f"# {title}", "", *_table(facts), "", "## Settings", "", *_table(settings.as_dict())]
         + ["", "## Metrics", "", *_table({name: f"{value:.6g}" for name, value in metrics.items()}), ""]
     )
+
+
+def licence_of(path: str) -> str | None:
+    """The licence that the model card in a folder states; of a merged one, that of the base it was made from."""
+    folder, merged = Path(path), Path(path) / "merged_from.json"
+    if merged.is_file():
+        return licence_of(json.loads(merged.read_text())["base"])
+    text = (folder / "README.md").read_text(errors="replace") if (folder / "README.md").is_file() else ""
+    front = re.match(r"---\n(.*?)\n---", text, re.DOTALL)
+    stated = re.search(r"^license: *['\"]?([\w.+-]+)", front[1], re.MULTILINE) if front else None
+    return stated[1] if stated else None
 
 
 def _table(rows: dict) -> Iterable[str]:

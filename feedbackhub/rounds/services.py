@@ -167,6 +167,7 @@ def _spec(
         "settings": {name: value for name, value in settings.items() if value is not None},
         "seed": settings.get("seed") or 0,
         "dataset_hash": mixture_hash(mixture) if mixture else dataset.content_hash,
+        "votes": votes_behind([of for of, _ in mixture] or [dataset]),
         "title": f"round {number} of {dataset.project.slug}",
     }
     if base.adapter:
@@ -174,6 +175,16 @@ def _spec(
     if reward:
         spec["reward"] = {"path": reward.base, **({"adapter": reward.adapter} if reward.adapter else {})}
     return spec
+
+
+def votes_behind(datasets: list[PreferenceDataset]) -> dict[str, int]:
+    """{judgments, raters} of what was frozen; raters of one dataset alone, for several may have the same."""
+    names = ("judgments", "raters") if len(datasets) == 1 else ("judgments",)
+    return {
+        name: sum(of.counts.get(name, 0) for of in datasets)
+        for name in names
+        if any(name in of.counts for of in datasets)
+    }
 
 
 def _files(project: Project, dataset: PreferenceDataset, mixture: Weighted = ()) -> dict[str, Iterable[dict]]:

@@ -60,6 +60,7 @@ def test_the_whole_loss_is_that_of_numpy(tiny, whiten):
     rollout = by_hand(objective, roles, ANSWERS)
     rollout.texts = ["good", "bad", "good good", "no"]
     objective.score(rollout, lambda: None)
+    objective.regard(roles, rollout, lambda: None)
     objective.weigh(roles, rollout, lambda: None)
     # The critic has moved on since it was asked.
     moved(roles, seed=8)
@@ -119,6 +120,7 @@ def test_policy_and_critic_learn_each_for_itself(tiny):
     rollout = by_hand(objective, roles, ANSWERS)
     rollout.texts = ["good", "", "", ""]
     objective.score(rollout, lambda: None)
+    objective.regard(roles, rollout, lambda: None)
     objective.weigh(roles, rollout, lambda: None)
     for rows, mine in (([0, 1, 2, 3], ".default."), ([4, 5, 6, 7], ".critic.")):
         loss, _ = objective.loss(roles, rows)
@@ -138,6 +140,7 @@ def test_activations_computed_twice_are_of_the_same_role(tiny):
         rollout = by_hand(objective, roles, ANSWERS)
         rollout.texts = ["good", "", "", ""]
         objective.score(rollout, lambda: None)
+        objective.regard(roles, rollout, lambda: None)
         objective.weigh(roles, rollout, lambda: None)
         if twice:
             roles.policy.activation_checkpointing_enable({"use_reentrant": False})

@@ -8,6 +8,7 @@ from training_cast import assistant, echo_rows, events, finished, user
 from training import data
 from training.models import Base, load_base, load_policy, load_tokenizer
 from training.recipes.sft import AnswerLikelihood
+from training.tuning import licence_of
 
 LEARN = {"max_steps": 60, "learning_rate": 0.02, "batch_size": 8, "gradient_accumulation": 1, "precision": "fp32"}
 
@@ -108,7 +109,8 @@ def test_long_prompts_lose_their_beginning_and_long_answers_their_row(run_dir):
 
 
 def test_the_directory_tells_what_happened(run_dir, tiny):
-    folder = run_dir("sft", {"train": echo_rows()}, {"max_steps": 4}, dataset_hash="abc123", title="round 3 of tests")
+    about = {"dataset_hash": "abc123", "title": "round 3 of tests", "votes": {"judgments": 40, "raters": 3}}
+    folder = run_dir("sft", {"train": echo_rows()}, {"max_steps": 4}, **about)
     result = finished(folder)
     statuses = events(folder, "status")
     assert [statuses[0]["phase"], statuses[-1]["phase"]] == ["loading", "saving"]
@@ -121,6 +123,8 @@ def test_the_directory_tells_what_happened(run_dir, tiny):
     card = (folder / "adapter" / "README.md").read_text()
     for told in ("round 3 of tests", "abc123", str(tiny), "learning_rate", "16 to train on"):
         assert told in card
+    assert "| Votes behind them | 40 judgments, 3 raters |" in card
+    assert "| Licence of the base | not stated in its model card |" in card
     assert result["base_path"] == str(tiny)
     assert json.loads((folder / "adapter" / "adapter_config.json").read_text())["r"] == 16
     assert "step     4" in (folder / "log.txt").read_text()
@@ -146,3 +150,15 @@ def test_rows_of_alpacas_form_are_conversations_too(tiny):
     tokens = data.ChatTokens(load_tokenizer(str(tiny)), "tiny")
     made = data.examples(tokens, [(data.Place("t", n), row) for n, row in enumerate(rows)], data.Fitting(64))
     assert [(one.prompt, one.answer) for one in made[::2]] == [(one.prompt, one.answer) for one in made[1::2]]
+
+
+def test_a_model_card_states_the_licence_of_the_base_through_a_merge(tmp_path):
+    base, merged = tmp_path / "base", tmp_path / "merged"
+    base.mkdir()
+    merged.mkdir()
+    (base / "README.md").write_text("---\nlanguage: en\nlicense: 'apache-2.0'\n---\nlicense: of-nobody\n")
+    (merged / "merged_from.json").write_text(json.dumps({"base": str(base), "adapter": "a"}))
+    assert licence_of(str(merged)) == licence_of(str(base)) == "apache-2.0"
+    (base / "README.md").write_text("license: of-nobody\n")
+    assert licence_of(str(merged)) is None
+    assert licence_of("owner/name") is None

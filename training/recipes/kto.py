@@ -15,6 +15,7 @@ from ..config import KtoSettings
 from ..data import Example, Labelled, labelled
 from ..directory import RunDirectory
 from ..errors import TrainingError
+from ..processes import ALONE, Processes
 from ..scoring import answer_logprobs, example_batch
 from ..tuning import parent_copy, prepare, tuned
 from .dpo import reference_policy
@@ -37,8 +38,10 @@ class Thumbs:
     log-probabilities of both are reckoned when a row is first seen, and kept.
     """
 
-    def __init__(self, rows: list[Labelled], pad: int, settings: KtoSettings, frozen=None):
-        self.rows, self.pad, self.settings, self.frozen = rows, pad, settings, frozen
+    def __init__(
+        self, rows: list[Labelled], pad: int, settings: KtoSettings, frozen=None, processes: Processes = ALONE
+    ):
+        self.rows, self.pad, self.settings, self.frozen, self.processes = rows, pad, settings, frozen, processes
         self.reference = torch.full((len(rows), 2), torch.nan)
 
     def __len__(self) -> int:
@@ -62,7 +65,8 @@ class Thumbs:
         reference = self._reference(model, rows, own, mismatched)
         log_ratios = answer_logprobs(model, own)[0] - reference[:, 0]
         with torch.no_grad():
-            divergence = (answer_logprobs(model, mismatched)[0] - reference[:, 1]).mean().clamp(min=0)
+            drifts = answer_logprobs(model, mismatched)[0] - reference[:, 1]
+            divergence = self.processes.mean(drifts).clamp(min=0)
         good = torch.tensor([self.rows[row].good for row in rows], device=log_ratios.device)
         losses = thumb_losses(log_ratios, divergence, good, self.settings)
         rewards = self.settings.beta * log_ratios.detach()
@@ -72,6 +76,10 @@ class Thumbs:
             "margin": margins.sum().item(),
             "kl": divergence.item() * len(rows),
         }
+
+    def accompany(self) -> None:
+        """Add nothing to the reference point of a micro-batch that has no row for this process."""
+        self.processes.mean(torch.zeros(0))
 
     @torch.no_grad()
     def _reference(self, model, rows: list[int], own, mismatched) -> Tensor:
@@ -123,6 +131,8 @@ def kto(run: RunDirectory, spec: dict, settings: KtoSettings) -> dict:
     if words := balance_words(ready.train, settings):
         run.warn(words)
     frozen = parent_copy(ready)
-    train = Thumbs(ready.train, ready.pad, settings, frozen)
-    validation = Thumbs(ready.validation, ready.pad, settings, frozen) if len(ready.validation) > 1 else None
+    train = Thumbs(ready.train, ready.pad, settings, frozen, run.processes)
+    validation = None
+    if len(ready.validation) > 1:
+        validation = Thumbs(ready.validation, ready.pad, settings, frozen, run.processes)
     return tuned(run, spec, settings, ready, train, validation)

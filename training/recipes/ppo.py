@@ -96,13 +96,15 @@ class Episodes(OnlineObjective):
         return super().tokens(row) if row < len(self) else 0
 
     @torch.no_grad()
-    def weigh(self, roles: Roles, rollout: Rollout, check_stop: Callable[[], None]) -> dict[str, float]:
-        s, known = self.settings, rollout.of_tokens
+    def regard(self, roles: Roles, rollout: Rollout, check_stop: Callable[[], None]) -> None:
         values = []
         for batch in self.batches(rollout, roles.device):
             check_stop()
             values.append(roles.values(batch).cpu())
-        known["value"] = torch.cat(values)
+        rollout.of_tokens["value"] = torch.cat(values)
+
+    def weigh(self, roles: Roles, rollout: Rollout, check_stop: Callable[[], None]) -> dict[str, float]:
+        s, known = self.settings, rollout.of_tokens
         rewards = token_rewards(
             rollout.of_answers["reward"], rollout.split("old"), rollout.split("reference"), self.beta
         )
