@@ -166,13 +166,13 @@ def evaluate() -> None:
 
 
 def score() -> None:
-    """A reward model that likes long answers, with two heads that differ a little."""
+    """A reward model that likes long answers and great last digits, with two heads that differ a little."""
     with (directory / "scores.jsonl").open("w") as file:
         for row in rows(spec["data"]["answers"]):
             text = row["completion"][0]["content"]
             if "[unscorable]" in text:
                 fail("out_of_memory", "The reward model does not fit into memory.")
-            reward = len(text) / 10
+            reward = len(text) / 10 + (int(text[-1]) if text[-1].isdigit() else 0)
             file.write(json.dumps({"id": row["id"], "reward": reward, "heads": [reward - 0.1, reward + 0.1]}) + "\n")
     finish("completed", 0, metrics={})
 

@@ -135,12 +135,13 @@ def _rank(best_of: BestOf) -> None:
     best_of.best = _kept(best_of, "best", [scores[0] for scores in found])
     best_of.worst = _kept(best_of, "worst", [scores[-1] for scores in found])
     message = ""
-    if best_of.pairs:
+    apart = [scores[0].output.prompt for scores in found if scores[0].reward > scores[-1].reward]
+    if best_of.pairs and apart:
         made = tasks_create(
             project=best_of.project,
             models=[best_of.best, best_of.worst],
             kind=TaskKind.PAIRWISE,
-            prompts=[scores[0].output.prompt for scores in found],
+            prompts=apart,
         )
         best_of.tasks_created = made.created
         left_out = ", ".join(f"{_(reason.replace('_', ' '))}: {n}" for reason, n in sorted(made.skipped.items()))

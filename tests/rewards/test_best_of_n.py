@@ -40,6 +40,7 @@ def test_the_best_and_the_worst_are_kept_and_meet(project, alice, writer, reward
         assert rewards == sorted(rewards, reverse=True)
     assert found.best.name == "tiny best of 3 by judge"
     assert found.best.parent == writer
+    assert all(scores[0].output.text.endswith(" 2") for scores in ranked), "the last is the one it likes"
     best = {output.prompt_id: output.text for output in Output.objects.filter(model=found.best)}
     assert best == {scores[0].output.prompt_id: scores[0].output.text for scores in ranked}
     assert OutputScore.objects.filter(output__model=found.best).count() == 3
@@ -106,7 +107,7 @@ def test_through_the_api(project, alice, bob, dave, writer, reward_model, api_of
 def test_from_the_command_line(project, writer, reward_model, capsys):
     call_command("best_of", "kitchen", model="tiny", reward_model="judge", n=2, split="test", pairs=True)
     said = capsys.readouterr().out
-    assert "Gain over one answer: 0.000 (95 %: 0.000 to 0.000), 3 prompts." in said
+    assert "Gain over one answer: 0.500 (95 %: 0.500 to 0.500), 3 prompts." in said
     assert "“tiny best of 2 by judge”" in said
     with pytest.raises(CommandError, match="There is no model"):
         call_command("best_of", "kitchen", model="none", reward_model="judge")
