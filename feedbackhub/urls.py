@@ -26,6 +26,7 @@ urlpatterns = [
     path("p/<slug:slug>/imports/", include("feedbackhub.imports.urls")),
     path("p/<slug:slug>/rate/", include("feedbackhub.rating.urls")),
     path("p/<slug:slug>/chats/", include("feedbackhub.chat.urls")),
+    path("p/<slug:slug>/reward-models/", include("feedbackhub.rewards.urls")),
     path("p/<slug:slug>/rounds/", include("feedbackhub.rounds.urls")),
     path("p/<slug:slug>/evaluations/", include("feedbackhub.evaluation.urls")),
     path("p/<slug:slug>/leaderboard/", include("feedbackhub.leaderboard.urls")),

@@ -165,6 +165,18 @@ def evaluate() -> None:
     finish("completed", 0, metrics={"characters": measure})
 
 
+def score() -> None:
+    """A reward model that likes long answers and great last digits, with two heads that differ a little."""
+    with (directory / "scores.jsonl").open("w") as file:
+        for row in rows(spec["data"]["answers"]):
+            text = row["completion"][0]["content"]
+            if "[unscorable]" in text:
+                fail("out_of_memory", "The reward model does not fit into memory.")
+            reward = len(text) / 10 + (int(text[-1]) if text[-1].isdigit() else 0)
+            file.write(json.dumps({"id": row["id"], "reward": reward, "heads": [reward - 0.1, reward + 0.1]}) + "\n")
+    finish("completed", 0, metrics={})
+
+
 def chat() -> None:
     """Each message turned round, or in capitals by a model in a folder called child; [wait] ends once it is stopped."""
     read, waiting, idle_since = 0, [], time.time()
@@ -203,4 +215,4 @@ print("stand-in at work, pid", os.getpid(), flush=True)
 result = directory / "result.json"
 if result.exists() and json.loads(result.read_text())["status"] == "completed":
     sys.exit(0)
-{"generate": generate, "evaluate": evaluate, "chat": chat}.get(spec["recipe"], count)()
+{"generate": generate, "evaluate": evaluate, "chat": chat, "score": score}.get(spec["recipe"], count)()

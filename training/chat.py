@@ -16,13 +16,15 @@ from pathlib import Path
 import torch
 
 from .config import ChatSettings, GenerateSettings
-from .data import ChatTokens, Fitting
+from .data import Fitting
 from .decoding import Chooser, Decoding, end_tokens
 from .directory import RunDirectory
+from .encoder_decoder import tokens_of
 from .errors import TrainingError
 from .generate import context_of
 from .models import base_of, load_policy, load_tokenizer
 from .outputs import stream_seed, with_system
+from .sources import DecoderRows
 
 INBOX = "inbox.jsonl"
 TOLD_EVERY = 0.25  # seconds between two deltas of an answer: as often as an eye needs
@@ -56,7 +58,7 @@ class Speaker:
     def __init__(self, spec: dict, precision: str):
         base = base_of({"base": spec})
         self.tokenizer = load_tokenizer(base.path)
-        self.chat = ChatTokens(self.tokenizer, base.path)
+        self.chat = tokens_of(self.tokenizer, base.path)
         self.context = context_of(base.path) or 1 << 30
         self.model = load_policy(base, precision, merge=True)
         self.ends = end_tokens(self.model, self.tokenizer)
@@ -66,7 +68,7 @@ class Speaker:
     def prompt(self, messages: list[dict], settings: GenerateSettings) -> list[int]:
         """The conversation in tokens; its beginning is cut where it would leave no room for an answer."""
         tokens = self.chat.prompt(with_system(messages, settings.system))
-        fitted = Fitting(self.context).prompt(tokens, settings.max_new_tokens, 0)
+        fitted = self.chat.fit(Fitting(self.context), tokens, settings.max_new_tokens, 0)
         if fitted is None:
             words = f"max_new_tokens {settings.max_new_tokens} leaves no room: the model sees {self.context} tokens."
             raise TrainingError("too_long", words)
@@ -76,16 +78,20 @@ class Speaker:
     def speak(self, prompt: list[int], settings: GenerateSettings, seed: int) -> Iterator[int]:
         """Token after token, without the one that ends it."""
         how = Decoding(*(getattr(settings, name) for name in ASKED[:4]))
-        choose = Chooser(how, [prompt], [seed], self.model.config.get_text_config().vocab_size, self.model.device)
-        ids = self._unread(prompt)
+        rows = self._rows(prompt)
+        size = self.model.config.get_text_config().vocab_size
+        choose = Chooser(how, rows.seen, [seed], size, self.model.device)
         for _ in range(settings.max_new_tokens):
-            given = torch.tensor([ids], device=self.model.device)
-            out = self.model(input_ids=given, past_key_values=self.cache, use_cache=True, logits_to_keep=1)
-            self.held += ids
-            ids = choose(out.logits[:, -1].float(), [0]).tolist()
-            if ids[0] in self.ends:
+            token = choose(rows.logits(), [0])
+            if token.item() in self.ends:
                 return
-            yield ids[0]
+            yield token.item()
+            rows.take(token)
+
+    def _rows(self, prompt: list[int]) -> "DecoderRows | Onward":
+        if self.model.config.is_encoder_decoder:
+            return DecoderRows(self.model, [prompt], self.tokenizer.eos_token_id)
+        return Onward(self, prompt, self._unread(prompt))
 
     def _unread(self, prompt: list[int]) -> list[int]:
         """What of the prompt is not in the cache; what the cache holds beyond their common beginning is forgotten."""
@@ -101,6 +107,24 @@ class Speaker:
                 self.cache.crop(-beyond)
             self.held = self.held[:common]
         return prompt[common:]
+
+
+class Onward:
+    """One conversation of a causal model, behind what its speaker's cache holds. As decoding.PromptRows, of one row."""
+
+    def __init__(self, speaker: Speaker, prompt: list[int], unread: list[int]):
+        self.speaker, self.seen, self.ids = speaker, [prompt], unread
+
+    def logits(self) -> torch.Tensor:
+        """[1, vocabulary] of the next token, fp32."""
+        model, cache = self.speaker.model, self.speaker.cache
+        given = torch.tensor([self.ids], device=model.device)
+        out = model(input_ids=given, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        self.speaker.held += self.ids
+        return out.logits[:, -1].float()
+
+    def take(self, token: torch.Tensor) -> None:
+        self.ids = token.tolist()
 
 
 @dataclass

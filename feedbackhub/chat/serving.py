@@ -6,9 +6,11 @@ asked just as it ended is asked again.
 
 import json
 import os
+from datetime import timedelta
 
 from django.conf import settings as site
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -22,6 +24,7 @@ from .models import Answer, Chat, Side
 JOB = "feedbackhub.chat.jobs.chat_run"
 QUEUE = "chat"
 INBOX = "inbox.jsonl"
+GIVES_WAY_AFTER = 30  # seconds unasked, when another chat waits
 
 
 def chat_group(chat_id: int) -> str:
@@ -142,10 +145,17 @@ def settle(*, run: Run) -> None:
 
 
 def sweep() -> None:
-    """Settle ended runs whose job was lost before it could."""
+    """Settle ended runs whose job was lost before it could; and where a chat waits for a worker, let idle ones go."""
     ended = Run.objects.filter(chat_answers__finished_at=None, recipe="chat", state__in=FINISHED).distinct()
     for run in ended:
         settle(run=run)
+    if Run.objects.filter(recipe="chat", state=RunState.QUEUED).exists():
+        for run in Run.objects.filter(recipe="chat", state=RunState.RUNNING):
+            asked = Answer.objects.filter(run=run)
+            recent = timezone.now() - timedelta(seconds=GIVES_WAY_AFTER)
+            busy = Q(finished_at=None) | Q(finished_at__gt=recent)
+            if asked.exists() and not asked.filter(busy).exists():
+                runs.run_stop(run=run)
 
 
 def is_warm(chat: Chat) -> bool:

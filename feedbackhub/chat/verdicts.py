@@ -7,6 +7,7 @@ to the split of the conversation's first message, so that nothing of a test prom
 import uuid
 
 from django.db import transaction
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from feedbackhub.accounts.models import User
@@ -56,6 +57,7 @@ def _reveals(answer: Answer) -> bool:
 def verdict_give(*, turn: Turn, by: User, prefer: str, duration_ms: int | None = None) -> Judgment:
     """Say which answer of a turn is better: left, right, tie or none. Saying otherwise later replaces it.
 
+    duration_ms: how long it took; since the later answer was there unless given.
     Raises DomainError: an unknown word; 403 for another's chat; 409 where the turn cannot be judged (why_not).
     """
     if prefer not in Turn.Prefer.values:
@@ -79,7 +81,7 @@ def verdict_give(*, turn: Turn, by: User, prefer: str, duration_ms: int | None =
         "ranking": _ranking(prefer, *shown),
         "none_acceptable": prefer == Turn.Prefer.NONE,
         "shown": shown,
-        "duration_ms": min(max(duration_ms or 0, 0), DURATION_AT_MOST),
+        "duration_ms": min(max(_since(turn) if duration_ms is None else duration_ms, 0), DURATION_AT_MOST),
     }
     if turn.judgment is not None and _stands(turn.judgment):
         payload["supersedes"] = turn.judgment_id
@@ -89,6 +91,11 @@ def verdict_give(*, turn: Turn, by: User, prefer: str, duration_ms: int | None =
     turn.save(update_fields=["judgment", "prefer"])
     serving.chat_publish(chat.pk)
     return turn.judgment
+
+
+def _since(turn: Turn) -> int:
+    ended = max(answer.finished_at for answer in turn.answers.all())
+    return round(1000 * (timezone.now() - ended).total_seconds())
 
 
 def _stands(judgment: Judgment) -> bool:

@@ -6,7 +6,6 @@ from django.core.paginator import Paginator
 from django.core.serializers.json import DjangoJSONEncoder
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.utils import timezone
 from django.views.decorators.http import require_POST
 
 from feedbackhub.core.errors import DomainError
@@ -105,14 +104,8 @@ def say(request: HttpRequest, pk: int) -> HttpResponse:
 def verdict(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     chat = selectors.chat_get(project=request.project, pk=pk)
     turn = selectors.turn_get(chat=chat, number=number)
-    return _do(request, pk, lambda: services.verdict_give(turn=turn, by=request.user, **_said(request, turn)))
-
-
-def _said(request: HttpRequest, turn: Turn) -> dict:
-    """The verdict, and how long after the later answer it came."""
-    ended = [answer.finished_at for answer in turn.answers.all() if answer.finished_at]
-    since = (timezone.now() - max(ended)).total_seconds() if ended else 0
-    return {"prefer": request.POST.get("prefer", ""), "duration_ms": round(1000 * since)}
+    prefer = request.POST.get("prefer", "")
+    return _do(request, pk, lambda: services.verdict_give(turn=turn, by=request.user, prefer=prefer))
 
 
 @require_POST

@@ -23,6 +23,7 @@ from feedbackhub.projects.models import Project, TaskKind
 from feedbackhub.rating.models import Assignment, Judgment, Task
 from feedbackhub.rating.services import task_priority_set
 from feedbackhub.rating.shares import Share
+from feedbackhub.rewards.services import scores_keep
 from feedbackhub.runs import services as runs
 from feedbackhub.runs.directory import rows_read
 from feedbackhub.runs.models import Run, RunState
@@ -104,7 +105,9 @@ def scoring_apply(*, run: Run) -> RewardScoring:
     scoring = RewardScoring.objects.select_for_update(of=("self",)).select_related("project").get(run=run)
     if scoring.applied_at:
         return scoring
-    heads = {row["id"]: row["heads"] for row in rows_read(run.directory / SCORES)}
+    rows = list(rows_read(run.directory / SCORES))
+    scores_keep(scoring.model, rows)
+    heads = {row["id"]: row["heads"] for row in rows}
     chances = {}
     for task, first, second in scoring.tasks:
         if first in heads and second in heads:

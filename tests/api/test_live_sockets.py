@@ -8,6 +8,8 @@ from asgiref.testing import ApplicationCommunicator
 
 from feedbackhub.accounts.services import token_create
 from feedbackhub.asgi import application
+from feedbackhub.catalog.services import model_get_or_create_imported
+from feedbackhub.chat.models import Chat
 from feedbackhub.core.live import REFUSED, publish
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.asyncio]
@@ -76,3 +78,20 @@ async def test_those_without_the_role_are_refused(valkey, project, bob, eve, who
 async def test_a_round_that_is_not_there_is_refused(valkey, project, dave):
     token = await sync_to_async(token_create)(user=dave)
     assert await Socket("/ws/rounds/999/", {"authorization": f"Token {token}"}).greeting() is None
+
+
+async def test_a_chat_is_watched_by_admins(valkey, project, alice, dave):
+    @sync_to_async
+    def begun() -> Chat:
+        left, right = (model_get_or_create_imported(project=project, name=name) for name in ("red", "blue"))
+        return Chat.objects.create(project=project, left=left, right=right, created_by=alice)
+
+    path = f"/ws/chats/{(await begun()).pk}/"
+    for person, hears in ((alice, True), (dave, False)):
+        token = await sync_to_async(token_create)(user=person)
+        socket = Socket(path, {"authorization": f"Token {token}"})
+        assert (await socket.greeting() == {"type": "hello"}) == hears
+        if hears:
+            await socket.close()
+    token = await sync_to_async(token_create)(user=alice)
+    assert await Socket("/ws/chats/99999/", {"authorization": f"Token {token}"}).greeting() is None

@@ -1,8 +1,10 @@
 """A chat with two models: asked at once, answered by a run of its own, judged blind by the rules of rating."""
 
 import json
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
 from feedbackhub.catalog.content import messages_of, prompt_digest, split_of
 from feedbackhub.catalog.models import Output, Prompt
@@ -12,7 +14,7 @@ from feedbackhub.core.errors import DomainError
 from feedbackhub.rating.models import Judgment, PairTally
 from feedbackhub.rating.services import judgment_undo, task_next
 from feedbackhub.rounds.datasets import dataset_freeze
-from feedbackhub.runs.services import run_stop
+from feedbackhub.runs.models import Run
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -177,16 +179,32 @@ def test_a_question_that_met_an_ending_process_is_asked_again(begin, say, alice,
     assert first.answers.get(side="left").run != run
 
 
-def test_one_person_keeps_one_pair_of_models_loaded(begin, alice):
-    one, other = begin(), begin()
-    services.turn_say(chat=one, by=alice, message="tea?")
-    asked = Chat.objects.get(pk=one.pk).run
-    services.turn_say(chat=other, by=alice, message="tea?")
-    asked.refresh_from_db()
-    assert asked.state == "queued", "somebody waits for its answers"
-    run_stop(run=asked)
-    serving.settle(run=asked)
-    assert serving.run_for(Chat.objects.select_related("run").get(pk=other.pk)).state == "queued"
+@pytest.fixture
+def idling(begin, alice):
+    """A chat whose process has answered and waits, as far as the rows say."""
+    chat = begin()
+    turn = services.turn_say(chat=chat, by=alice, message="tea?")
+    turn.answers.update(text="yes", finished_at=timezone.now())
+    Run.objects.filter(chat=chat).update(state="running", lease_expires_at=timezone.now() + timedelta(hours=1))
+    return Run.objects.get(chat=chat)
+
+
+def test_one_person_keeps_one_pair_of_models_loaded(begin, alice, idling):
+    services.turn_say(chat=begin(), by=alice, message="tea?")
+    idling.refresh_from_db()
+    assert idling.state == "stopping"
+
+
+def test_an_idle_chat_gives_way_to_one_that_waits(project, root, models, idling):
+    other = services.chat_create(project=project, by=root, a=models[0], b=models[1])
+    services.turn_say(chat=other, by=root, message="tea?")
+    serving.sweep()
+    idling.refresh_from_db()
+    assert idling.state == "running", "it has answered a moment ago"
+    Answer.objects.filter(run=idling).update(finished_at=timezone.now() - timedelta(seconds=60))
+    serving.sweep()
+    idling.refresh_from_db()
+    assert idling.state == "stopping"
 
 
 @pytest.mark.parametrize(

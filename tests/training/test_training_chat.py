@@ -2,7 +2,9 @@
 
 import json
 
-from training_cast import assistant, events, finished, rows_of, user
+import pytest
+from seq2seq_cast import tiny_t5
+from training_cast import assistant, events, finished, rows_of, tiny_model, user
 
 from training.directory import RunDirectory
 
@@ -30,15 +32,17 @@ def chat_dir(run_dir, tiny, idle: float, name="run"):
     return run_dir("chat", {}, settings, name=name, models=models)
 
 
-def test_answers_are_those_of_generate_turn_after_turn(run_dir, tiny):
+@pytest.mark.parametrize("make", [tiny_model, tiny_t5])
+def test_answers_are_those_of_generate_turn_after_turn(run_dir, tmp_path, make):
     """The second turn begins with what the cache holds of the first; another conversation does not."""
-    folder = chat_dir(run_dir, tiny, 0)
+    base = make(tmp_path / "base")
+    folder = chat_dir(run_dir, base, 0)
     longer = [*ASKED, assistant("d e"), user("say f g")]
     other = [user("say g g")]
     ask(folder, asked(1), asked(2, longer), asked(3, other), asked(4, longer, "right"))
     finished(folder)
     rows = [{"id": n, "messages": messages} for n, messages in enumerate((ASKED, longer, other, longer), 1)]
-    plain = run_dir("generate", {"prompts": rows}, {**HOW, "precision": "fp32"}, name="plain")
+    plain = run_dir("generate", {"prompts": rows}, {**HOW, "precision": "fp32"}, base={"path": str(base)}, name="plain")
     finished(plain)
     expected = {row["id"]: row for row in rows_of(plain / "outputs.jsonl")}
     done = told(folder)
