@@ -208,7 +208,7 @@ export function lines(data, look) {
       splitLine: { show: false },
       axisLine: { show: true, onZero: false, lineStyle: { color: look.axis } },
     },
-    yAxis: { ...valueAxis(look, data.y), nameGap: 40 },
+    yAxis: { ...valueAxis(look, data.y), nameGap: 48 },
     series: series.map(({ name, points }, index) => ({
       name,
       type: "line",
@@ -225,15 +225,14 @@ export function lines(data, look) {
 
 /** The x axis of single steps, each with its name. */
 const ticks = (look, names) => ({
-  min: -0.3,
-  max: names.length - 0.7,
-  interval: 1,
+  name: "",
+  min: -0.5,
+  max: names.length - 0.5,
+  interval: 0.5, // from −½ on, every other one is a whole number
   axisTick: { show: false },
   axisLabel: {
     color: look.ink,
     hideOverlap: false,
-    showMinLabel: false,
-    showMaxLabel: false,
     formatter: (at) => (Number.isInteger(at) ? fitted(names[at] ?? "", (look.width - 90) / names.length - 12) : ""),
   },
 });
