@@ -1,7 +1,7 @@
 """A report as a PDF: headings, sentences, figures, tables. Its charts are in paper_charts.py, drawn as vectors.
 
-Texts may come from models and raters: what the font has no letters for becomes □, control characters go. Colours are the
-light ones of static/css/tokens.css.
+Texts may come from models and raters: what the font has no letters for becomes □, control characters go. Colours are
+the light ones of static/css/tokens.css.
 """
 
 import logging

@@ -100,7 +100,7 @@ def _needed(ab: dict) -> tuple[str, str]:
 
 
 def _slice(paper: Paper, ab: dict, one: dict) -> None:
-    paper.head(one["title"], one["lead"] or ab["win_rate_words"], room=24 + 5.4 * len(one["slices"]))
+    paper.head(one["title"], one["lead"] or _("with 95 % intervals"), room=24 + 5.4 * len(one["slices"]))
     whiskers(paper, one["chart"])
     rows = [
         [

@@ -36,7 +36,7 @@ def story_paper(found: dict) -> bytes:
     figures = [
         (dataset.get_kind_display(), str(counts.get("rows", 0)), rows),
         (_("Prompts"), str(counts.get("prompts", 0)), named),
-        (_("Left out"), str(sum(n for _reason, n in found["excluded"])), left_out),
+        (_("Left out"), str(found["left_out"]), left_out),
     ]
     paper.figures(figures, columns=3)
 
