@@ -2,6 +2,7 @@
 
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as lazy
 from django.utils.translation import ngettext
 
 from feedbackhub.core.paper import BAD, GOOD, INK, INK_2, INK_3, Paper
@@ -11,6 +12,7 @@ from feedbackhub.stats.compare import BETTER, WORSE
 
 from .ab_words import about
 
+INTERVALS = lazy("with 95 %% intervals")  # as the templates have it
 ANSWER = 900  # letters of an answer that are shown; half as many of a prompt
 
 
@@ -100,7 +102,7 @@ def _needed(ab: dict) -> tuple[str, str]:
 
 
 def _slice(paper: Paper, ab: dict, one: dict) -> None:
-    paper.head(one["title"], one["lead"] or _("with 95 % intervals"), room=24 + 5.4 * len(one["slices"]))
+    paper.head(one["title"], one["lead"] or INTERVALS % {}, room=24 + 5.4 * len(one["slices"]))
     whiskers(paper, one["chart"])
     rows = [
         [

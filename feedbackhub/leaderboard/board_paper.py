@@ -8,7 +8,7 @@ from feedbackhub.core.paper import INK_2, Paper
 from feedbackhub.core.paper_charts import CURVE, bars, heatmap, heatmap_height, lines, radar, whiskers
 from feedbackhub.projects.models import Project
 
-from .ab_paper import number, with_interval
+from .ab_paper import INTERVALS, number, with_interval
 from .pages import STATUS_WORDS
 
 HEATMAP = 40  # models, beyond which a cell is a speck on paper
@@ -26,7 +26,7 @@ def board_paper(*, project: Project, board: dict, said: list[str], charts: dict)
     if not board["rows"]:
         paper.say(_("No votes yet."), bold=True)
         return paper.bytes()
-    paper.head(_("Ratings"), _("with 95 % intervals") if board["method"] == "bt" else _("online Elo"))
+    paper.head(_("Ratings"), INTERVALS % {} if board["method"] == "bt" else _("online Elo"))
     whiskers(paper, charts["ratings"])
     rows = [
         [
@@ -63,7 +63,7 @@ def compare_paper(*, project: Project, names: list[str], found: dict) -> bytes:
     for one in found["missing"]:
         words = _("%(metric)s was not taken of %(names)s on the same inputs.")
         paper.say(words % {"metric": one["metric"], "names": one["models"]}, ink=INK_2)
-    paper.head(_("All metrics"), _("with 95 % intervals"))
+    paper.head(_("All metrics"), INTERVALS % {})
     rows = [
         [row["label"], *(_cell(cell, row["digits"]) for cell in row["cells"])] for row in found["rows"]
     ]  # fmt: skip

@@ -5,7 +5,7 @@ from django.utils.translation import ngettext
 
 from feedbackhub.core.paper import INK_2, Paper
 from feedbackhub.core.paper_charts import bars, lines
-from feedbackhub.leaderboard.ab_paper import verdict_on, with_interval
+from feedbackhub.leaderboard.ab_paper import INTERVALS, verdict_on, with_interval
 from feedbackhub.runs.templatetags.runs import curves
 
 CURVE = 42  # millimetres high
@@ -64,7 +64,7 @@ def _lead(made) -> str:
 
 
 def _metrics(paper: Paper, table) -> None:
-    paper.head(f"4 · {_('Automatic metrics beside its parent')}", _("with 95 % intervals"), room=66)
+    paper.head(f"4 · {_('Automatic metrics beside its parent')}", INTERVALS % {}, room=66)
     bars(paper, table.chart())
     rows = [
         [
