@@ -17,11 +17,12 @@ COMMENTS = 3  # shown, the latest
 
 @dataclass
 class Example:
-    """Two answers to one prompt and what was said of them; texts as safe HTML."""
+    """Two answers to one prompt and what was said of them; texts as safe HTML, and plain as they came."""
 
     prompt: Prompt
     messages_html: list[dict]
     texts: tuple[str, str]
+    plain: tuple[str, str]
     has_media: bool
     wins: int
     losses: int
@@ -88,6 +89,7 @@ def _example(said: _Said, ours: Output, theirs: Output) -> Example:
             {"role": turn["role"], "html": markdown(text_of(turn["content"]))} for turn in ours.prompt.messages
         ],
         texts=(markdown(ours.text), markdown(theirs.text)),
+        plain=(ours.text, theirs.text),
         has_media=bool(media_of(ours.parts) or media_of(theirs.parts)),
         wins=said.count(1.0),
         losses=said.count(0.0),

@@ -27,6 +27,11 @@ LEADS = {
     "for_b": lazy("Most votes for it and none against."),
     "contested": lazy("Raters were divided."),
 }
+CHART_TITLES = {
+    "categories": lazy("Win rate of %(a)s by category"),
+    "lengths": lazy("Win rate of %(a)s by length"),
+    "raters": lazy("Win rate of %(a)s by raters"),
+}
 COUNTS = ("wins_a", "wins_b", "ties", "both_bad")
 COLUMNS = ("slice", "name", *COUNTS, "win_rate", "lower", "upper", "p_value", "verdict")
 
@@ -42,7 +47,7 @@ def report(
     for row in looked_at["rows"]:
         row["verdict_words"] = VERDICTS[row["verdict"]]
     return {
-        "ab": {**found, "win_rate_words": _("win rate of %(a)s with 95 %% intervals") % {"a": found["a"]}},
+        "ab": found,
         # one slice alone says nothing that the verdict does not
         "slices": [one for one in slices_of(found) if len(one["slices"]) > 1],
         "metrics": metrics,
@@ -53,7 +58,7 @@ def report(
 
 
 def slices_of(found: dict) -> list[dict]:
-    """By category, by length and by raters: {id, title, first, lead, slices, chart}."""
+    """By category, by length and by raters: {id, title, first, lead, slices, chart, chart_title}."""
     names = {"a": found["a"], "b": found["b"]}
     kinds = (
         ("categories", _("By category"), _("Category"), "", lambda part: part["category"]),
@@ -67,8 +72,9 @@ def slices_of(found: dict) -> list[dict]:
             {**part, "name": name_of(part), "verdict_words": VERDICTS[part["verdict"]]} for part in found[key]
         ]  # fmt: skip
         made.append(
-            {"id": key, "title": title, "first": first, "lead": lead, "slices": parts, "chart": _whiskers(parts)}
-        )
+            {"id": key, "title": title, "first": first, "lead": lead, "slices": parts, "chart": _whiskers(parts),
+             "chart_title": CHART_TITLES[key] % names}
+        )  # fmt: skip
     return made
 
 

@@ -29,8 +29,10 @@ from .side_by_side import MODELS_AT_MOST, default_models, side_by_side
 @login_required
 @project_page(READ_REPORTS)
 def ab(request: HttpRequest) -> HttpResponse:
-    """Two models against each other: ?a= ?b= ?category=, and ?as=csv or json. Without names, the latest tuned model and
-    its parent; where there is none, the form alone."""
+    """Two models against each other: ?a= ?b= ?category=, and ?as=csv, json or pdf.
+
+    Without names, the latest tuned model and its parent; where there is none, the form alone.
+    """
     project = request.project
     pair, is_default = _pair(request)
     category = request.GET.get("category") or None
@@ -49,6 +51,11 @@ def ab(request: HttpRequest) -> HttpResponse:
             return (
                 JsonResponse(found) if request.GET["as"] == "json" else _csv(as_csv(found), project_file(request, "ab"))
             )
+    found = report(project=project, a=a, b=b, category=category)
+    if request.GET.get("as") == "pdf":
+        from .ab_paper import ab_paper  # letters and drawing take a third of a second to import
+
+        return pdf(ab_paper(project=project, found=found, category=category), f"{project.slug}-ab.pdf")
     context |= {
         "a": a.name,
         "b": b.name,
@@ -57,7 +64,7 @@ def ab(request: HttpRequest) -> HttpResponse:
         "is_default": is_default,
         "query": query,
         "is_admin": Role.ADMIN in request.roles,
-        **report(project=project, a=a, b=b, category=category),
+        **found,
     }
     return render(request, "leaderboard/ab.html", context)
 
@@ -71,6 +78,13 @@ def _pair(request: HttpRequest) -> tuple[tuple[ModelVersion, ModelVersion] | Non
     return (None if any(names) else latest_pair(request.project)), True
 
 
+def pdf(content: bytes, filename: str) -> HttpResponse:
+    """A file to keep, in the reader's language."""
+    answer = HttpResponse(content, content_type="application/pdf")
+    answer["Content-Disposition"] = f'attachment; filename="{filename}"'
+    return answer
+
+
 def _csv(text: str, filename: str) -> HttpResponse:
     answer = HttpResponse(text, content_type="text/csv; charset=utf-8")
     answer["Content-Disposition"] = f'attachment; filename="{filename}"'
@@ -80,7 +94,7 @@ def _csv(text: str, filename: str) -> HttpResponse:
 @login_required
 @project_page(READ_REPORTS)
 def compare(request: HttpRequest) -> HttpResponse:
-    """Models side by side: ?model= (two to eight times), and ?as=csv or json."""
+    """Models side by side: ?model= (two to eight times), and ?as=csv, json or pdf."""
     project = request.project
     asked = list(dict.fromkeys(name for name in request.GET.getlist("model") if name))
     models = [model_by_name(project=project, name=name) for name in asked[:MODELS_AT_MOST]]
@@ -90,6 +104,11 @@ def compare(request: HttpRequest) -> HttpResponse:
     found = side_by_side(project, models) if len(models) > 1 else {}
     if request.GET.get("as") in ("json", "csv") and found:
         return _side_by_side_download(request, models, found)
+    if request.GET.get("as") == "pdf" and found and found["rows"]:
+        from .board_paper import compare_paper
+
+        names = [model.name for model in models]
+        return pdf(compare_paper(project=project, names=names, found=found), f"{project.slug}-models.pdf")
     problem = ""
     if len(asked) > MODELS_AT_MOST:
         problem = _("Only the first %(most)s models are shown; more nobody tells apart.") % {"most": MODELS_AT_MOST}

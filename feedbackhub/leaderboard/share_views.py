@@ -18,7 +18,9 @@ from feedbackhub.projects.pages import project_page
 
 from . import sharing
 from .ab_page import report
+from .ab_views import pdf
 from .models import ShareEvent, ShareLink
+from .pages import ratings_chart
 from .selectors import board, categories
 
 SHOWN = 200  # links, the latest
@@ -111,13 +113,28 @@ def shared(request: HttpRequest, token: str) -> HttpResponse:
         template = "leaderboard/shared_ab.html"
     else:
         found = board(project=link.project, method=link.parameters.get("method", "bt"), category=category)
-        rated = [row for row in found["rows"] if row["rating"] is not None]
-        keys = ("rating", "lower", "upper", "votes")
-        chart = {"rows": [{"name": row["model"], **{key: row[key] for key in keys}} for row in rated]}
-        context |= {"board": found, "category": category, "chart": chart}
+        context |= {"board": found, "category": category, "chart": ratings_chart(found)}
         template = "leaderboard/shared_board.html"
-    answer = render(request, template, context)
+    if request.GET.get("as") == "pdf":
+        answer = _paper(link, found, category)
+    else:
+        answer = render(request, template, context)
     answer["Cache-Control"] = "no-store"
     answer["Referrer-Policy"] = "no-referrer"
     answer["X-Robots-Tag"] = "noindex, nofollow"
     return answer
+
+
+def _paper(link: ShareLink, found: dict, category: str | None) -> HttpResponse:
+    """The same for keeping: what the link shows, and no more."""
+    if link.kind == ShareLink.Kind.AB:
+        from .ab_paper import ab_paper  # letters and drawing take a third of a second to import
+
+        content = ab_paper(project=link.project, found={**found, "together": {"text": ""}}, category=category)
+        return pdf(content, f"{link.project.slug}-ab.pdf")
+    from .board_paper import board_paper
+
+    charts = {"ratings": ratings_chart(found), "heatmap": None, "generations": {"series": []}}
+    said = [_("Only votes of the category %(category)s.") % {"category": category}] if category else []
+    content = board_paper(project=link.project, board=found, said=said, charts=charts)
+    return pdf(content, f"{link.project.slug}-leaderboard.pdf")

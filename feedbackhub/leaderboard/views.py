@@ -15,6 +15,7 @@ from feedbackhub.projects.models import Role
 from feedbackhub.projects.pages import project_page
 
 from . import anomalies, history, pages, selectors
+from .ab_views import pdf
 from .models import Standing
 from .options import Options, in_words
 from .standings import standing_read, tallies_queue, tallies_view
@@ -28,10 +29,12 @@ COLUMNS = [
 @login_required
 @project_page(READ_REPORTS)
 def leaderboard(request: HttpRequest) -> HttpResponse:
-    """The board by the options in the address (options.Options), and ?as=csv or json for its table."""
+    """The board by the options in the address (options.Options), and ?as=csv, json or pdf."""
     options = Options.read(request.GET.dict())
     if request.GET.get("as") in ("json", "csv"):
         return _download(request, options)
+    if request.GET.get("as") == "pdf":
+        return _paper(request, options)
     board = selectors.board_of(project=request.project, options=options, wait=False)
     context = {
         "options": options,
@@ -61,6 +64,19 @@ def _download(request: HttpRequest, options: Options) -> HttpResponse:
     with translation.override(settings.LANGUAGE_CODE):
         board = selectors.board_of(project=request.project, options=options)
         return JsonResponse(board) if request.GET["as"] == "json" else _csv(board, request.project.slug)
+
+
+def _paper(request: HttpRequest, options: Options) -> HttpResponse:
+    from .board_paper import board_paper  # letters and drawing take a third of a second to import
+
+    board = selectors.board_of(project=request.project, options=options)
+    charts = {
+        "ratings": pages.ratings_chart(board),
+        "heatmap": pages.heatmap(board),
+        "generations": pages.generations_chart(history.generations(request.project, board["rows"])),
+    }
+    content = board_paper(project=request.project, board=board, said=in_words(options), charts=charts)
+    return pdf(content, f"{request.project.slug}-leaderboard.pdf")
 
 
 def _elo(request: HttpRequest, options: Options) -> dict[str, float]:

@@ -9,6 +9,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_POST
 
 from feedbackhub.core.errors import DomainError
+from feedbackhub.leaderboard.ab_views import pdf
 from feedbackhub.projects.access import READ_REPORTS
 from feedbackhub.projects.models import Role
 from feedbackhub.projects.pages import project_page
@@ -21,10 +22,14 @@ from .story import story
 @login_required
 @project_page(READ_REPORTS)
 def round_story(request: HttpRequest, number: int) -> HttpResponse:
-    """Votes → dataset → curves → verdict, on one page that prints well."""
+    """Votes → dataset → curves → verdict, on one page that prints well, and ?as=pdf."""
     made = round_get(project=request.project, number=number)
-    context = {**story(made), "is_admin": Role.ADMIN in request.roles}
-    return render(request, "overview/story.html", context)
+    found = story(made)
+    if request.GET.get("as") == "pdf":
+        from .story_paper import story_paper  # letters and drawing take a third of a second to import
+
+        return pdf(story_paper(found), f"{request.project.slug}-round-{number}.pdf")
+    return render(request, "overview/story.html", {**found, "is_admin": Role.ADMIN in request.roles})
 
 
 @require_POST

@@ -12,7 +12,7 @@ from feedbackhub.runs import selectors as runs
 
 
 def story(made: Round) -> dict:
-    """{round, run, votes, dataset, excluded, series, samples, evaluation, table, ab, holds}."""
+    """{round, run, votes, dataset, excluded, left_out, series, samples, evaluation, table, ab, holds}."""
     steps = list(made.follow_ups.order_by("pk"))
     evaluation = next((step.evaluation for step in steps if step.evaluation_id), None)
     dataset = made.dataset
@@ -24,6 +24,7 @@ def story(made: Round) -> dict:
         "dataset": dataset,
         "votes": _votes(dataset),
         "excluded": [(_(reason.replace("_", " ")), n) for reason, n in sorted(dataset.excluded.items())],
+        "left_out": sum(dataset.excluded.values()),
         "series": runs.series(made.run),
         "samples": runs.samples(made.run),
         "evaluation": evaluation,

@@ -38,6 +38,15 @@ export function fitted(name, width) {
   return `${letters.slice(0, head).join("")}…${letters.slice(letters.length - (most - 1 - head)).join("")}`;
 }
 
+/** The same on two lines where it takes two: "MODEL wrote more" keeps its end and its model's. */
+function inTwoLines(name, width) {
+  const space = name.lastIndexOf(" ", name.length - 5);
+  if (name.length * LETTER <= width || space < 1) return fitted(name, width);
+  const before = name.lastIndexOf(" ", space - 1);
+  const at = before > 0 && (name.length - before) * LETTER <= width ? before : space;
+  return `${fitted(name.slice(0, at), width)}\n${fitted(name.slice(at + 1), width)}`;
+}
+
 function shared(look) {
   return {
     animation: look.motion,
@@ -88,10 +97,10 @@ function legend(look, names) {
     type: "scroll",
     left: 0,
     top: 0,
-    itemWidth: 18,
-    itemHeight: 8,
-    formatter: (name) => fitted(name, Math.max(120, Math.min(260, look.width / Math.min(names.length, 2) - 60))),
-    textStyle: { color: look.ink2 },
+    itemWidth: 16,
+    itemHeight: 12, // of less, a list that scrolls cuts its words
+    formatter: (name) => fitted(name, Math.max(120, Math.min(260, look.width / Math.min(names.length, 2) - 75))),
+    textStyle: { color: look.ink2, lineHeight: 16 },
     pageTextStyle: { color: look.ink2 },
     pageIconColor: look.ink2,
     pageIconInactiveColor: look.grid,
@@ -144,7 +153,11 @@ export function whiskers(data, look) {
       boundaryGap: ["4%", "4%"],
       ...(data.range ? { min: data.range[0], max: data.range[1] } : {}),
     },
-    yAxis: { ...categoryAxis(look, rows.map(({ name }) => name), labels), inverse: true },
+    yAxis: {
+      ...categoryAxis(look, rows.map(({ name }) => name), labels),
+      axisLabel: { color: look.ink, formatter: (name) => inTwoLines(name, labels), lineHeight: 14, interval: 0 },
+      inverse: true,
+    },
     series: [
       {
         type: "custom",
@@ -208,7 +221,7 @@ export function lines(data, look) {
       splitLine: { show: false },
       axisLine: { show: true, onZero: false, lineStyle: { color: look.axis } },
     },
-    yAxis: { ...valueAxis(look, data.y), nameGap: 40 },
+    yAxis: { ...valueAxis(look, data.y), nameGap: 48 },
     series: series.map(({ name, points }, index) => ({
       name,
       type: "line",
@@ -225,15 +238,14 @@ export function lines(data, look) {
 
 /** The x axis of single steps, each with its name. */
 const ticks = (look, names) => ({
-  min: -0.3,
-  max: names.length - 0.7,
-  interval: 1,
+  name: "",
+  min: -0.5,
+  max: names.length - 0.5,
+  interval: 0.5, // from −½ on, every other one is a whole number
   axisTick: { show: false },
   axisLabel: {
     color: look.ink,
     hideOverlap: false,
-    showMinLabel: false,
-    showMaxLabel: false,
     formatter: (at) => (Number.isInteger(at) ? fitted(names[at] ?? "", (look.width - 90) / names.length - 12) : ""),
   },
 });
@@ -378,10 +390,10 @@ export function radar(data, look) {
     },
     radar: {
       indicator: data.axes.map((name) => ({ name, min: 0, max: 1 })),
-      radius: look.width < 520 ? "58%" : "72%",
+      radius: look.width < 520 ? "50%" : "72%",
       center: ["50%", "55%"],
       splitNumber: 4,
-      axisName: { color: look.ink },
+      axisName: { color: look.ink, formatter: (name) => fitted(name, look.width < 520 ? 60 : 200) },
       axisLine: { lineStyle: { color: look.grid } },
       splitLine: { lineStyle: { color: look.grid } },
       splitArea: { show: false },
@@ -410,5 +422,5 @@ export function heightOf(kind, data, width) {
     const cell = Math.min(44, Math.max(24, (width * 0.7) / data.names.length));
     return Math.round(Math.max(170, data.names.length * cell + 96));
   }
-  return kind === "radar" ? 420 : 300;
+  return kind === "radar" ? Math.min(420, Math.max(260, width)) : 300;
 }

@@ -10,6 +10,7 @@ from feedbackhub.catalog.models import ModelVersion
 from feedbackhub.catalog.services import model_by_name
 from feedbackhub.leaderboard.ab import ab
 from feedbackhub.leaderboard.ab_examples import examples
+from feedbackhub.leaderboard.ab_words import about
 from feedbackhub.leaderboard.lineage import latest_pair, together
 from feedbackhub.leaderboard.pair_votes import pair_votes
 from feedbackhub.projects.groups import group_set, member_group_set
@@ -202,6 +203,37 @@ def test_the_numbers_can_be_taken_along(project, vote, client_of, dave):
     ]
     sliced = browser.get(address + "&category=%3D1%2B1").content.decode()
     assert "Only votes of the category =1+1." in sliced
+
+
+def test_where_there_are_no_two_models_a_page_says_how_to_come_by_them(project, vote, client_of, dave, alice):
+    for page in ("ab/", "compare/"):
+        text = client_of(dave).get(f"/p/kitchen/leaderboard/{page}").content.decode()
+        assert "It takes two models" in text
+        assert "/models/new/" not in text, "a stakeholder registers none"
+        assert "/models/new/" in client_of(alice).get(f"/p/kitchen/leaderboard/{page}").content.decode()
+    board = "/p/kitchen/leaderboard/"
+    assert "/judge/tasks/" not in client_of(dave).get(board).content.decode()
+    assert "Import votes" in client_of(alice).get(board).content.decode()
+    vote("red", "blue", category="tea")
+    vote("red", "blue", category="soup", minute=1)
+    sliced = client_of(dave).get(board + "?category=tea&since=2027-01-01").content.decode()
+    assert "No votes in this slice yet." in sliced
+    assert "There may be votes in others." in sliced
+
+
+def test_a_slice_that_is_all_the_votes_is_not_shown_again(project, models, vote, client_of, dave):
+    for number in range(8):
+        vote("child", "parent", "ab"[number % 2], category="tea")
+    address = "/p/kitchen/leaderboard/ab/?a=child&b=parent"
+    assert "By category" not in client_of(dave).get(address).content.decode()
+    vote("child", "parent", category="soup")
+    text = client_of(dave).get(address).content.decode()
+    assert "Win rate of child by category" in text
+    assert '"middle": 0.5' in text
+
+
+def test_a_forecast_is_said_as_exactly_as_it_is_known():
+    assert [about(votes) for votes in (7, 19, 47, 288, 1617, 12_345)] == ["7", "19", "47", "290", "1,600", "12,000"]
 
 
 def test_models_stand_side_by_side_on_the_same_inputs(project, models, measured, client_of, dave):

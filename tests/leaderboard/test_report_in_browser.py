@@ -52,3 +52,21 @@ def test_a_report_is_read_taken_along_and_printed(models, answered, said, measur
     page.get_by_text("Before and after: parent and child").wait_for()
     assert page.locator("figure").count() == 2
     assert page.errors == []
+
+    for winner in ("a", "b", "a", "a"):
+        said(one, winner)
+    page.goto("/p/kitchen/leaderboard/")
+    figure = page.locator("figure", has_text="From round to round")
+    figure.locator("canvas").first.wait_for()
+    figure.get_by_role("button", name="Table").click()
+    head, first, second = (row.split() for row in figure.get_by_role("row").all_inner_texts())
+    assert head[-2:] == ["Lower", "Upper"]
+    assert (first[0], second[0]) == ("parent", "child")
+    assert float(second[-2].replace(",", "")) < float(second[-3].replace(",", "")) < float(second[-1].replace(",", ""))
+    labels = page.evaluate("""async () => {
+        const { fitted } = await import("/static/js/chart_options.js");
+        return [fitted("smollm2-1.7b+dpo-r2", 90), fitted("short", 90)];
+    }""")
+    assert labels[0].endswith("dpo-r2"), "models of one family differ at their ends"
+    assert labels[1] == "short"
+    assert page.errors == []

@@ -1,6 +1,9 @@
 """A round's story: votes, dataset, curves, metrics and verdict on one page."""
 
+import io
+
 import pytest
+from pypdf import PdfReader
 
 from feedbackhub.catalog.models import ModelVersion
 from feedbackhub.rating.models import PairTally
@@ -61,3 +64,15 @@ def test_a_round_without_a_model_says_so(made, client_of, dave):
     text = client_of(dave).get("/p/kitchen/story/1/").content.decode()
     assert "It has not made a model yet." in text
     assert "What raters say" not in text
+
+
+def test_the_story_on_paper(made, client_of, dave):
+    answer = client_of(dave).get("/p/kitchen/story/1/?as=pdf")
+    assert answer["Content-Type"] == "application/pdf"
+    pages = PdfReader(io.BytesIO(answer.content)).pages
+    text = " ".join(" ".join(page.extract_text() for page in pages).split())
+    for words in ("The story of round 1 (DPO)", "child is better than parent.", "32 to learn from", "Loss", "40 : 10"):
+        assert words in text, words
+    made.model = None
+    made.save()
+    assert client_of(dave).get("/p/kitchen/story/1/?as=pdf").status_code == 200
