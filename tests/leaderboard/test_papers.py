@@ -33,7 +33,7 @@ def test_an_ab_report_on_paper_says_what_its_page_says(
     with vote.together():
         for number in range(40):
             vote("child", "parent", "b" if number % 5 == 0 else "a", category="tea" if number % 2 else "soup")
-    one = answered("What is “tea”?\x07\u202e 茶茶", ("Tea is <b>hot</b>.\x00 ½ ≈ 0.5", ""))
+    one = answered("What is “tea”?\x07\u202e 茶茶", ("Tea is <b>hot</b>.\x01 ½ ≈ 0.5", ""))
     for _ in range(2):
         said(one, "a", comment="clear: è")
     measured({"child": [60.0] * 25, "parent": [40.0] * 25})
