@@ -37,21 +37,27 @@ def examples_of(folder, rows: list[dict], max_length: int = 64) -> list[data.Exa
     return data.answered(tokens, [(data.Place("t", n), row) for n, row in enumerate(answers, 1)], fitting)
 
 
+def opinionated(folder, heads: int) -> RewardModel:
+    """A reward model on this encoder whose heads have something to say: one that is new says 0 of every answer."""
+    tokenizer, policy = load_tokenizer(str(folder)), load_encoder(str(folder), "fp32")
+    model = RewardModel(policy, heads, layout_of(tokenizer, policy)).eval()
+    torch.nn.init.normal_(model.heads, std=0.2, generator=torch.Generator().manual_seed(3))
+    return model
+
+
 @pytest.mark.parametrize("kind", ["bert", "modernbert", "roberta"])
 def test_rows_are_what_the_tokenizer_makes_of_two_texts_and_scores_what_the_encoder_makes_of_them(encoder, kind):
     folder = encoder(kind)
-    tokenizer, policy = load_tokenizer(str(folder)), load_encoder(str(folder), "fp32")
+    tokenizer, model = load_tokenizer(str(folder)), opinionated(folder, heads=2)
     rows = preference_rows()[:4]
     texts = [(row["prompt"][0]["content"], row[key][0]["content"]) for row in rows for key in ("chosen", "rejected")]
     theirs = tokenizer(*map(list, zip(*texts)), padding=True, return_tensors="pt")
-    layout = layout_of(tokenizer, policy)
-    batch = encoder_batch(examples_of(folder, rows), layout, "cpu")
+    batch = encoder_batch(examples_of(folder, rows), model.layout, "cpu")
     assert batch.ids.tolist() == theirs["input_ids"].tolist()
     assert batch.mask.tolist() == theirs["attention_mask"].tolist()
     if "token_type_ids" in theirs:
         assert batch.segments.tolist() == theirs["token_type_ids"].tolist()
-    model = RewardModel(policy, heads=2, layout=layout).eval()
-    states = policy(**theirs).last_hidden_state
+    states = model.policy(**theirs).last_hidden_state
     torch.testing.assert_close(rewards(model, batch), states[:, 0] @ model.heads.T)
     for number, example in enumerate(examples_of(folder, rows)):
         alone = rewards(model, model.example_batch([example], 0))
@@ -60,12 +66,11 @@ def test_rows_are_what_the_tokenizer_makes_of_two_texts_and_scores_what_the_enco
 
 def test_the_mean_is_of_what_is_no_padding(encoder):
     folder = encoder("modernbert", classifier_pooling="mean")
-    tokenizer, policy = load_tokenizer(str(folder)), load_encoder(str(folder), "fp32")
-    model = RewardModel(policy, heads=1, layout=layout_of(tokenizer, policy)).eval()
+    model = opinionated(folder, heads=1)
     short, long = (examples_of(folder, preference_rows()[3:4])[side] for side in (1, 0))
     found = rewards(model, model.example_batch([short, long], 0))
     ids = torch.tensor([[1, *short.prompt, *short.answer]])
-    torch.testing.assert_close(found[:1], policy(input_ids=ids).last_hidden_state.mean(1) @ model.heads.T)
+    torch.testing.assert_close(found[:1], model.policy(input_ids=ids).last_hidden_state.mean(1) @ model.heads.T)
 
 
 @pytest.mark.parametrize(
@@ -148,8 +153,7 @@ def test_a_prompt_that_is_too_long_for_the_encoder_loses_its_beginning(encoder):
         long = {"prompt": [user("a b c d " * 40)], "chosen": [assistant("good")], "rejected": [assistant("bad")]}
         example, _ = examples_of(folder, [long], max_length=1024)
         assert 1 + example.length == 64, "as many as it has positions"
-        tokenizer, policy = load_tokenizer(str(folder)), load_encoder(str(folder), "fp32")
-        model = RewardModel(policy, heads=1, layout=layout_of(tokenizer, policy)).eval()
+        model = opinionated(folder, heads=1)
         assert rewards(model, model.example_batch([example], 0)).isfinite().all()
 
 
