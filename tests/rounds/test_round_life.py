@@ -1,5 +1,6 @@
 """A round's life: launched, trained for real on a tiny model, registered, followed up; and how each step says no."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -118,6 +119,8 @@ def test_thumbs_become_a_round_of_kto(project, alice, base, queue):
         judgment_record(rater=alice, task=lease.task, payload=said)
     dataset = dataset_freeze(project=project, by=alice, kind="unpaired")
     tuning_round = draft(project, alice, base, dataset, recipe="kto")
+    spec = json.loads((tuning_round.run.directory / "run.json").read_text())
+    assert spec["votes"] == {"judgments": 6, "raters": 1}
     services.round_launch(tuning_round=tuning_round)
     queue()
     tuning_round.refresh_from_db()
