@@ -3,6 +3,7 @@
 import itertools
 import os
 import time
+from collections.abc import Callable
 from math import comb
 
 import psutil
@@ -10,27 +11,43 @@ import pytest
 
 from training.errors import TrainingError
 from training.harness_code import pass_at_k
-from training.sandbox import Limits, NoSandbox, program_run, sandbox_check
+from training.sandbox import Limits, NoSandbox, Ran, program_run, sandbox_check
 
 PATIENT = Limits(seconds=30, memory_mib=256)
 QUICK = Limits(seconds=1.5)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def isolates():
-    """The tests need a machine that can do it; where it cannot, that is what they say."""
-    try:
-        program_run("pass")
-    except NoSandbox as error:
-        pytest.skip(f"this machine cannot isolate a program: {error}")
+@pytest.fixture(scope="module")
+def contained() -> Callable[..., Ran | None]:
+    """What comes of a program; None where the machine cannot keep one apart, which must then refuse to run any."""
+
+    def run(program: str, limits: Limits = PATIENT) -> Ran | None:
+        try:
+            return program_run(program, limits)
+        except NoSandbox:
+            return None
+
+    able = run("pass") is not None
+
+    def run_alike(program: str, limits: Limits = PATIENT) -> Ran | None:
+        ran = run(program, limits)
+        assert (ran is not None) == able, "all programs are kept apart, or all are refused"
+        return ran
+
+    return run_alike
 
 
-def test_a_program_passes_when_it_runs_to_its_end():
-    assert program_run("def add(a, b):\n    return a + b\nassert add(2, 3) == 5").passed
-    assert program_run("assert 1 == 2, 'not so'").why == "AssertionError: not so"
-    assert "SyntaxError" in program_run("def f(:").why
+def test_a_program_passes_when_it_runs_to_its_end(contained):
     libraries = "import collections, decimal, hashlib, heapq, itertools, json, math, random, re, string, typing"
-    assert program_run(f"{libraries}\nassert hashlib.sha256(b'x').hexdigest()").passed
+    said = {
+        "def add(a, b):\n    return a + b\nassert add(2, 3) == 5": "",
+        f"{libraries}\nassert hashlib.sha256(b'x').hexdigest()": "",
+        "assert 1 == 2, 'not so'": "AssertionError: not so",
+        "def f(:": "SyntaxError",
+    }
+    for program, why in said.items():
+        if ran := contained(program):
+            assert (ran.passed, why in ran.why) == (why == "", True)
 
 
 HOSTILE = {
@@ -57,14 +74,14 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_program_fails_and_harms_nothing(name):
+def test_a_hostile_program_fails_and_harms_nothing(contained, name):
     program, said = HOSTILE[name]
-    ran = program_run(program, QUICK if "1.5 s" in said else PATIENT)
-    assert not ran.passed
-    assert said in ran.why
+    if ran := contained(program, QUICK if "1.5 s" in said else PATIENT):
+        assert not ran.passed
+        assert said in ran.why
 
 
-def test_nothing_of_ours_is_in_reach(monkeypatch, tmp_path):
+def test_nothing_of_ours_is_in_reach(contained, monkeypatch, tmp_path):
     monkeypatch.setenv("OPENAI_API_KEY", "a-secret")
     (tmp_path / "secret").write_text("a-secret")
     look = f"""
@@ -76,10 +93,11 @@ assert os.listdir("/tmp") == [] and os.getcwd() == "/tmp"
 assert os.getuid() != 0 and os.getpid() < 10
 assert sorted(os.listdir("/dev")) == ["null", "urandom", "zero"]
 """
-    assert program_run(look).why == ""
+    if ran := contained(look):
+        assert ran.why == ""
 
 
-def test_what_it_started_ends_with_it():
+def test_what_it_started_ends_with_it(contained):
     mark = str(time.time_ns())
     left = f"""
 import os, time
@@ -88,17 +106,19 @@ if os.fork() == 0:
     os.execv("/bin/sleep", ["sleep", "600.{mark}"])
 time.sleep(0.1)
 """
-    assert program_run(left).passed
+    if ran := contained(left):
+        assert ran.passed
     assert not [one for one in psutil.process_iter(["cmdline"]) if f"600.{mark}" in (one.info["cmdline"] or [])]
 
 
-def test_it_is_off_unless_the_operator_says(monkeypatch):
+def test_it_is_off_unless_the_operator_says(contained, monkeypatch):
     monkeypatch.delenv("CODE_SANDBOX", raising=False)
     with pytest.raises(TrainingError, match="The sandbox for it is off: CODE_SANDBOX=on") as refused:
         sandbox_check()
     assert refused.value.kind == "no_sandbox"
     monkeypatch.setenv("CODE_SANDBOX", "on")
-    sandbox_check()
+    if contained("pass"):
+        sandbox_check()
     monkeypatch.setattr("sys.platform", "darwin")
     with pytest.raises(TrainingError, match="cannot keep a program apart .* Linux namespaces, and this is darwin"):
         sandbox_check()
