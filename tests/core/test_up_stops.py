@@ -128,4 +128,5 @@ def test_workers_on_their_own_stop_what_they_started(up, stand_in_training):
 def test_an_unknown_queue_is_named(up):
     site = up()
     assert site.workers("trainings").wait(60) == 1
-    assert 'There is no queue "trainings"; there are default, training.' in (site.home / "workers.log").read_text()
+    said = (site.home / "workers.log").read_text()
+    assert 'There is no queue "trainings"; there are default, training, chat.' in said
