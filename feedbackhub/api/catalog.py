@@ -1,7 +1,8 @@
 import json
 from functools import partial
 
-from drf_spectacular.utils import extend_schema
+from django.http import StreamingHttpResponse
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.parsers import FormParser, MultiPartParser
 from rest_framework.request import Request
@@ -13,6 +14,7 @@ from feedbackhub.catalog.media import media_shown
 from feedbackhub.catalog.models import Generation, ModelVersion, Output, Prompt, Split
 from feedbackhub.catalog.selectors import models_of
 from feedbackhub.catalog.services import model_by_name, model_create
+from feedbackhub.catalog.views import weights_response
 from feedbackhub.core.errors import DomainError, NotFound
 from feedbackhub.imports.models import Import
 from feedbackhub.imports.services import import_create
@@ -132,6 +134,18 @@ class Models(Endpoint):
     def post(self, request: Request, slug: str) -> Response:
         project = self.project(request, slug, ADMINISTER)
         return Response(model_shown(model_create(project=project, **self.read(request, ModelBody))), status=201)
+
+
+class ModelWeights(Endpoint):
+    @extend_schema(
+        summary="What was tuned here, as a ZIP file: adapter or whole model, with its card",
+        parameters=[OpenApiParameter("model", str, required=True, description="the model version's name")],
+        responses={(200, "application/zip"): bytes},
+    )
+    def get(self, request: Request, slug: str) -> StreamingHttpResponse:
+        project = self.project(request, slug, ADMINISTER)
+        model = model_by_name(project=project, name=request.query_params.get("model", ""))
+        return weights_response(request._request, model)
 
 
 class Prompts(Endpoint):

@@ -25,6 +25,7 @@ project = [
     path("members/", projects.Members.as_view()),
     path("imports/", catalog.Imports.as_view()),
     path("models/", catalog.Models.as_view()),
+    path("models/weights/", catalog.ModelWeights.as_view()),
     path("prompts/", catalog.Prompts.as_view()),
     path("outputs/", catalog.Outputs.as_view()),
     re_path(r"^media/(?P<digest>[0-9a-f]{64})/$", media.MediaFile.as_view(), name="media-api"),

@@ -1,17 +1,16 @@
 """Pictures and videos from our own origin, to members of the project only, so that no browser takes one for a page."""
 
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
-from asgiref.sync import sync_to_async
 from django.contrib.auth.decorators import login_required
-from django.core.handlers.asgi import ASGIRequest
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotModified, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotModified
 from django.utils.http import parse_etags
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from feedbackhub.core.errors import NotFound
+from feedbackhub.core.streaming import streamed
 from feedbackhub.projects.access import ANY
 from feedbackhub.projects.models import Project
 from feedbackhub.projects.pages import project_page
@@ -91,20 +90,12 @@ def _whole(request: HttpRequest, found: Media) -> HttpResponseBase:
     if found.bytes <= AT_ONCE:
         with media_storage().open(found.path) as file:
             return HttpResponse(file.read())
-    chunks = _chunks(found)
-    # A server that is asynchronous would read a plain iterator to its end before it sends the first byte.
-    streamed = StreamingHttpResponse(_async_chunks(chunks) if isinstance(request, ASGIRequest) else chunks)
-    streamed.headers["Content-Length"] = str(found.bytes)
-    return streamed
+    answer = streamed(request, _chunks(found))
+    answer.headers["Content-Length"] = str(found.bytes)
+    return answer
 
 
 def _chunks(found: Media) -> Iterator[bytes]:
     with media_storage().open(found.path) as file:
         while chunk := file.read(AT_ONCE):
             yield chunk
-
-
-async def _async_chunks(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
-    following = sync_to_async(next, thread_sensitive=False)
-    while chunk := await following(chunks, b""):
-        yield chunk

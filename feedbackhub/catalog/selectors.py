@@ -27,6 +27,14 @@ def models_with_outputs(project: Project) -> QuerySet[ModelVersion]:
     return models.alias(without_weights=without_weights).order_by("without_weights", "name", "pk")
 
 
+def model_get(*, project: Project, pk: int) -> ModelVersion:
+    """A model version that the project lists, with its outputs counted. Raises NotFound."""
+    found = models_with_outputs(project).filter(pk=pk).first()
+    if found is None:
+        raise NotFound(_('There is no model %(pk)s in "%(project)s".') % {"pk": pk, "project": project.slug})
+    return found
+
+
 def model_by_name(*, project: Project, name: str) -> ModelVersion:
     """The project's model of that name, else the site-wide one. NotFound names what there is."""
     found = models_of(project).filter(name=name).order_by("project").first()

@@ -10,6 +10,7 @@ urlpatterns = [
     path("models/", views.model_list, name="models"),
     path("models/new/", views.model_new, name="model_new"),
     path("models/<int:pk>/", views.model, name="model"),
+    path("models/<int:pk>/weights/", views.model_weights, name="model_weights"),
     path("generations/", generation_views.generation_list, name="generations"),
     path("generations/<int:pk>/", generation_views.generation, name="generation"),
     re_path(

@@ -3,19 +3,22 @@
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
+from django.views.decorators.http import require_safe
 
 from feedbackhub.core.errors import DomainError, NotFound
+from feedbackhub.core.streaming import streamed
 from feedbackhub.projects.access import ADMINISTER
 from feedbackhub.projects.pages import project_page
 
 from . import selectors
 from .forms import ModelForm, PromptFilterForm
 from .media import media_shown
-from .models import Output
+from .models import ModelVersion, Output
 from .services import model_create
+from .weight_files import weights_archive, weights_folder
 
 PROMPTS_A_PAGE = 50
 MODELS_A_PAGE = 100
@@ -90,13 +93,28 @@ def model_new(request: HttpRequest) -> HttpResponse:
 @project_page(ADMINISTER)
 def model(request: HttpRequest, pk: int) -> HttpResponse:
     """What a model version is made of, and some of its outputs."""
-    found = selectors.models_with_outputs(request.project).filter(pk=pk).first()
-    if found is None:
-        raise NotFound(_('There is no model %(pk)s in "%(project)s".') % {"pk": pk, "project": request.project.slug})
+    found = selectors.model_get(project=request.project, pk=pk)
     outputs = found.outputs.filter(prompt__project=request.project).select_related("prompt").order_by("-pk")
     context = {
         "model": found,
         "outputs": _with_media(request, list(outputs[:OUTPUTS_SHOWN])),
         "children": selectors.models_of(request.project).filter(parent=found),
+        "weights": weights_folder(found),
     }
     return render(request, "catalog/model.html", context)
+
+
+@require_safe
+@login_required
+@project_page(ADMINISTER)
+def model_weights(request: HttpRequest, pk: int) -> StreamingHttpResponse:
+    """What was tuned here, with its card, as a ZIP file."""
+    return weights_response(request, selectors.model_get(project=request.project, pk=pk))
+
+
+def weights_response(request: HttpRequest, model: ModelVersion) -> StreamingHttpResponse:
+    """The ZIP file, sent while it is made. Raises NotFound where nothing was tuned here."""
+    name, chunks = weights_archive(model)
+    answer = streamed(request, chunks, content_type="application/zip")
+    answer.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return answer
