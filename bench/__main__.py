@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 
+from .methods_page import page_write
 from .servers import postgresql, valkey
 
 # What each is measured on; with DATABASE_URL, on that alone.
@@ -103,6 +104,8 @@ def _benchmark(name: str, quick: bool) -> bool:
     if not quick:
         result = {"benchmark": name, "date": began.date().isoformat(), **machine(), "rows": rows}
         (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+        if name == "methods":
+            page_write(result)
     return not missed or quick
 
 
