@@ -60,8 +60,10 @@ def test_an_answer_that_gets_lost_does_not_make_two(tasks, page_of, bob, project
         route.fetch()
         return route.abort()
 
-    page.route(f"**/rate/{task_of(page)}/**", lose)
-    page.keyboard.press("a")
+    sending = f"**/rate/{task_of(page)}/**"
+    page.route(sending, lose)
+    with page.expect_request(sending):
+        page.keyboard.press("a")
     saved(page)
     assert len(lost) == 1
     assert len(judgments(project)) == 1
