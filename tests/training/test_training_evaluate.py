@@ -83,7 +83,9 @@ def test_forgetting_is_seen(run_dir, tiny):
     """A base against itself has a ratio of 1; one tuned hard on single words has forgotten what it knew."""
     plain = finished(run_dir("evaluate", {}, {**FP32, "suite": "forgetting"}, name="plain"))["metrics"]
     assert set(plain) == {"perplexity"}
-    tuned = run_dir("sft", {"train": echo_rows()}, {**FP32, "max_steps": 60, "learning_rate": 0.02}, name="tuned")
+    tuned = run_dir(
+        "sft", {"train": echo_rows()}, {"precision": "fp32", "max_steps": 60, "learning_rate": 0.02}, name="tuned"
+    )
     finished(tuned)
     base = {"path": str(tiny), "adapter": str(tuned / "adapter")}
     found = finished(run_dir("evaluate", {}, {**FP32, "suite": "forgetting"}, base=base, name="measured"))["metrics"]
