@@ -26,12 +26,12 @@ AT_MOST = 20_000
 CHUNK = 500
 
 
-def reward_check(project: Project, model: ModelVersion) -> None:
-    """Raise DomainError unless it is a reward model of this project."""
+def reward_check(project: Project, model: ModelVersion, field: str = "reward_model") -> None:
+    """Raise DomainError, of this field, unless it is a reward model of this project."""
     if model.role != ModelVersion.Purpose.REWARD or model.project_id != project.pk:
         message = _("“%(model)s” is no reward model of this project; train one with the recipe reward.")
         message %= {"model": model.name}
-        raise DomainError(message, fields={"reward_model": message})
+        raise DomainError(message, fields={field: message})
 
 
 def outputs_of(project: Project, *, models: Iterable[ModelVersion] = (), split: str = "") -> QuerySet[Output]:
@@ -67,27 +67,44 @@ def outputs_score(
     known = OutputScore.objects.filter(reward_model=reward_model, output=OuterRef("pk"))
     ids = []
     for output in outputs.filter(~Exists(known)).select_related("prompt").iterator(chunk_size=CHUNK):
-        if output.text.strip() and not media_of(output.parts) and not output.prompt.shows_media:
+        if can_be_scored(output):
             ids.append(output.pk)
         if len(ids) == AT_MOST:
             break
     if not ids:
         words = _("There is no text among these outputs that %(model)s has not scored.") % {"model": reward_model.name}
         raise DomainError(words, code="nothing", status=409)
-    run = runs.run_create(
-        project=project,
-        recipe="score",
-        spec={"reward": base_spec(reward_model), "data": {"answers": ANSWERS}, "settings": {}},
-        files={ANSWERS: _answers(ids)},
-        queue="training",
-        job=JOB,
-        by=by,
-    )
+    run = scoring_run(project=project, reward_model=reward_model, outputs=ids, job=JOB, by=by)
     scoring = OutputScoring.objects.create(
         project=project, reward_model=reward_model, run=run, outputs=len(ids), created_by=by
     )
     runs.run_queue(run=run)
     return scoring
+
+
+def can_be_scored(output: Output) -> bool:
+    """Whether a reward model can read it: a text, to a prompt of text."""
+    return bool(output.text.strip()) and not media_of(output.parts) and not output.prompt.shows_media
+
+
+def scoring_run(
+    *, project: Project, reward_model: ModelVersion, outputs: list[int], job: str, by: User | None = None
+) -> Run:
+    """A run, not yet queued, in which a reward model scores the outputs of these ids; `job` takes up what it writes."""
+    return runs.run_create(
+        project=project,
+        recipe="score",
+        spec={"reward": base_spec(reward_model), "data": {"answers": ANSWERS}, "settings": {}},
+        files={ANSWERS: _answers(outputs)},
+        queue="training",
+        job=job,
+        by=by,
+    )
+
+
+def scores_read(run: Run) -> list[dict]:
+    """What a completed run of scores has written: rows {id (of the output), reward, heads}."""
+    return list(rows_read(run.directory / SCORES))
 
 
 def _answers(ids: list[int]) -> Iterator[dict]:
@@ -102,7 +119,7 @@ def scoring_store(*, run: Run) -> OutputScoring:
     """Store what a completed scoring has written. Doing it twice does it once."""
     scoring = OutputScoring.objects.select_for_update(of=("self",)).get(run=run)
     if scoring.applied_at is None:
-        scoring.stored = scores_keep(scoring.reward_model, list(rows_read(run.directory / SCORES)))
+        scoring.stored = scores_keep(scoring.reward_model, scores_read(run))
         scoring.applied_at = timezone.now()
         scoring.save(update_fields=["stored", "applied_at"])
     return scoring

@@ -7,7 +7,6 @@ equation 2). A pair that all heads call even is no doubt: another vote on it tea
 """
 
 import math
-from collections.abc import Iterator
 from statistics import fmean
 
 from django.db import transaction
@@ -15,23 +14,19 @@ from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from feedbackhub.accounts.models import User
-from feedbackhub.catalog.content import media_of
-from feedbackhub.catalog.generations import chat
 from feedbackhub.catalog.models import ModelVersion, Output
 from feedbackhub.core.errors import DomainError
 from feedbackhub.projects.models import Project, TaskKind
 from feedbackhub.rating.models import Assignment, Judgment, Task
 from feedbackhub.rating.services import task_priority_set
 from feedbackhub.rating.shares import Share
-from feedbackhub.rewards.services import scores_keep
+from feedbackhub.rewards.services import can_be_scored, reward_check, scores_keep, scores_read, scoring_run
 from feedbackhub.runs import services as runs
-from feedbackhub.runs.directory import rows_read
 from feedbackhub.runs.models import Run, RunState
 
 from .models import RewardScoring
 
 JOB = "feedbackhub.rounds.jobs.scoring_run"
-ANSWERS, SCORES = "data/answers.jsonl", "scores.jsonl"
 PAIRS_AT_MOST = 2000
 PAIRS = 200  # unless more are asked for
 RAISED_SHARE = 0.25
@@ -46,24 +41,15 @@ def scoring_create(
 
     Raises DomainError: no reward model of this project, or no open pair of text answers.
     """
-    if model.role != ModelVersion.Purpose.REWARD or model.project_id != project.pk:
-        message = f'"{model.name}" is no reward model of this project; train one with the recipe reward.'
-        raise DomainError(message, fields={"model": message})
+    reward_check(project, model, field="model")
     if not 1 <= limit <= PAIRS_AT_MOST:
         message = f"limit {limit} must be from 1 to {PAIRS_AT_MOST}."
         raise DomainError(message, fields={"limit": message})
     pairs = _open_pairs(project, limit)
     if not pairs:
         raise DomainError("No pair waits for judgments just now; make tasks first.", code="nothing", status=409)
-    run = runs.run_create(
-        project=project,
-        recipe="score",
-        spec={"reward": {"path": model.base, "adapter": model.adapter}, "data": {"answers": ANSWERS}, "settings": {}},
-        files={ANSWERS: _answers(pairs)},
-        queue="training",
-        job=JOB,
-        by=by,
-    )
+    outputs = sorted({pk for pair in pairs for pk in pair[1:]})
+    run = scoring_run(project=project, reward_model=model, outputs=outputs, job=JOB, by=by)
     scoring = RewardScoring.objects.create(project=project, model=model, run=run, tasks=pairs, created_by=by)
     runs.run_queue(run=run)
     return scoring
@@ -74,23 +60,9 @@ def _open_pairs(project: Project, limit: int) -> list[list[int]]:
     tasks = Task.objects.filter(is_open, project=project, kind=TaskKind.PAIRWISE, check_kind="", priority__lte=PRIORITY)
     found = tasks.order_by("pk").prefetch_related("task_outputs")[:limit]
     pairs = [[task.pk, *sorted(one.output_id for one in task.task_outputs.all())] for task in found]
-    read = {pk for pk, output in _outputs(pairs).items() if _is_all_text(output)}
-    return [pair for pair in pairs if len(pair) == 3 and read.issuperset(pair[1:])]
-
-
-def _is_all_text(output: Output) -> bool:
-    return bool(output.text.strip()) and not media_of(output.parts) and not output.prompt.shows_media
-
-
-def _outputs(pairs: list[list[int]]) -> dict[int, Output]:
     ids = {pk for pair in pairs for pk in pair[1:]}
-    return Output.objects.select_related("prompt").in_bulk(ids)
-
-
-def _answers(pairs: list[list[int]]) -> Iterator[dict]:
-    for pk, output in _outputs(pairs).items():
-        completion = [{"role": "assistant", "content": output.text}]
-        yield {"id": pk, "prompt": chat(output.prompt.messages), "completion": completion}
+    read = {one.pk for one in Output.objects.filter(pk__in=ids).select_related("prompt") if can_be_scored(one)}
+    return [pair for pair in pairs if len(pair) == 3 and read.issuperset(pair[1:])]
 
 
 # --- What came back -------------------------------------------------------------------------------------------------
@@ -105,7 +77,7 @@ def scoring_apply(*, run: Run) -> RewardScoring:
     scoring = RewardScoring.objects.select_for_update(of=("self",)).select_related("project").get(run=run)
     if scoring.applied_at:
         return scoring
-    rows = list(rows_read(run.directory / SCORES))
+    rows = scores_read(run)
     scores_keep(scoring.model, rows)
     heads = {row["id"]: row["heads"] for row in rows}
     chances = {}
