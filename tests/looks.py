@@ -11,8 +11,11 @@ FITS = """(width) => new Promise((done, fail) => {
   const end = performance.now() + 5000;
   const look = () => {
     const wide = document.documentElement.scrollWidth;
-    if (wide <= width) done();
-    else if (performance.now() > end) fail(new Error(`${location.pathname} scrolls sideways: ${wide} px`));
+    const icons = [...document.querySelectorAll("svg.icon")].map((icon) => icon.getBoundingClientRect());
+    const squeezed = icons.some((box) => Math.abs(box.width - box.height) > 0.5);
+    if (wide <= width && !squeezed) done();
+    else if (performance.now() > end)
+      fail(new Error(`${location.pathname}: ${squeezed ? "an icon is squeezed" : `it scrolls sideways, ${wide} px`}`));
     else requestAnimationFrame(look);
   };
   look();
@@ -20,7 +23,7 @@ FITS = """(width) => new Promise((done, fail) => {
 
 
 def fits(page: Page, width: int) -> None:
-    """The page is not wider than the window, or soon is not any more."""
+    """The page is not wider than the window, or soon is not any more, and nothing in it is squeezed to make it so."""
     page.evaluate(FITS, width)
 
 
