@@ -12,7 +12,7 @@ from feedbackhub.catalog import generations
 from feedbackhub.catalog.content import text_of
 from feedbackhub.catalog.media import media_shown
 from feedbackhub.catalog.models import Generation, ModelVersion, Output, Prompt, Split
-from feedbackhub.catalog.selectors import models_of
+from feedbackhub.catalog.selectors import models_of, prompts_by_id
 from feedbackhub.catalog.services import model_by_name, model_create
 from feedbackhub.catalog.views import weights_response
 from feedbackhub.core.errors import DomainError, NotFound
@@ -177,16 +177,9 @@ class Generations(Endpoint):
         body = dict(self.read(request, GenerationBody))
         body["models"] = [model_by_name(project=project, name=name) for name in body["models"]]
         if "prompts" in body:
-            body["prompts"] = self._prompts(project, body["prompts"])
+            body["prompts"] = prompts_by_id(project=project, ids=body["prompts"])
         generation = generations.generation_create(project=project, by=request.user, **body)
         return Response({"id": generation.pk}, status=202)
-
-    def _prompts(self, project, ids: list[int]) -> list[Prompt]:
-        found = Prompt.objects.filter(project=project).in_bulk(ids)
-        if missing := [str(pk) for pk in ids if pk not in found]:
-            message = f"no such prompt in this project: {', '.join(missing[:20])}."
-            raise DomainError(message, fields={"prompts": message})
-        return [found[pk] for pk in ids]
 
 
 class GenerationDetail(Endpoint):

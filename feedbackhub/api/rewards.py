@@ -6,9 +6,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from feedbackhub.catalog.generations import ANSWERS_AT_MOST
-from feedbackhub.catalog.models import ModelVersion, Prompt, Split
+from feedbackhub.catalog.models import ModelVersion, Split
+from feedbackhub.catalog.selectors import prompts_by_id
 from feedbackhub.catalog.services import model_by_name
-from feedbackhub.core.errors import DomainError, NotFound
+from feedbackhub.core.errors import NotFound
 from feedbackhub.projects.access import ADMINISTER, READ_REPORTS, require
 from feedbackhub.projects.models import Project
 from feedbackhub.rewards import selectors, services
@@ -62,11 +63,7 @@ class BestOfs(Endpoint):
         for name in ("model", "reward_model"):
             body[name] = model_by_name(project=project, name=body[name])
         if "prompts" in body:
-            found = Prompt.objects.filter(project=project).in_bulk(body["prompts"])
-            if missing := [str(pk) for pk in body["prompts"] if pk not in found]:
-                message = f"no such prompt in this project: {', '.join(missing[:20])}."
-                raise DomainError(message, fields={"prompts": message})
-            body["prompts"] = [found[pk] for pk in body["prompts"]]
+            body["prompts"] = prompts_by_id(project=project, ids=body["prompts"])
         best_of = services.best_of_create(project=project, by=request.user, **body)
         return Response({"id": best_of.pk}, status=202)
 

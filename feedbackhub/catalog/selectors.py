@@ -1,9 +1,11 @@
 """Reads of prompts, model versions and outputs that pages and API share."""
 
+from collections.abc import Iterable
+
 from django.db.models import BooleanField, Count, ExpressionWrapper, Q, QuerySet
 from django.utils.translation import gettext as _
 
-from feedbackhub.core.errors import NotFound
+from feedbackhub.core.errors import DomainError, NotFound
 from feedbackhub.projects.models import Project
 
 from .model_versions import embedded_model
@@ -64,6 +66,16 @@ def prompts_of(project: Project, *, split: str = "", category: str | None = None
             found |= Q(**{f"messages__{turn}__content__0__text__icontains": word})
         prompts = prompts.filter(found)
     return prompts.order_by("pk").annotate(output_count=Count("outputs"))
+
+
+def prompts_by_id(*, project: Project, ids: Iterable[int]) -> list[Prompt]:
+    """The project's prompts of these ids, in their order. Raises DomainError naming those that it does not have."""
+    ids = list(ids)
+    found = Prompt.objects.filter(project=project).in_bulk(ids)
+    if missing := [str(pk) for pk in ids if pk not in found]:
+        message = f"no such prompt in this project: {', '.join(missing[:NAMES_SHOWN])}."
+        raise DomainError(message, fields={"prompts": message})
+    return [found[pk] for pk in ids]
 
 
 def categories_of(project: Project) -> list[str]:
