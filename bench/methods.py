@@ -129,6 +129,8 @@ class Runs:
             for key, text in texts.items():
                 (folder / "data" / f"{key}.jsonl").write_text(text, encoding="utf-8")
             (folder / "run.json").write_text(json.dumps(spec, indent=1) + "\n")
+        if done(folder):
+            return folder
         print(f"{name}: {folder}", file=sys.stderr, flush=True)
         environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
         command = [sys.executable, "-m", "training", "run", str(folder)]
