@@ -5,17 +5,17 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 from training_cast import tiny_model
 
-from training.attention import LONGEST, NAME, short_attention
+from training.attention import BLOCK, KEPT, LONGEST, NAME, short_attention
 from training.models import load_base
 
 
-def given(dtype, *, rows=3, heads=6, groups=2, length=17, width=8):
+def given(dtype, *, rows=3, heads=6, groups=2, length=17, width=8, causal=False):
     generator = torch.Generator().manual_seed(5)
     shapes = ((rows, heads, length, width), (rows, groups, length, width), (rows, groups, length, width))
     tensors = [torch.randn(shape, generator=generator, dtype=dtype).requires_grad_() for shape in shapes]
     mask = torch.rand(rows, 1, length, length, generator=generator) < 0.4
     mask |= torch.eye(length, dtype=torch.bool)  # each sees itself, as in batches
-    return *tensors, mask
+    return *tensors, mask.tril() if causal else mask
 
 
 def values_and_gradients(attention, tensors, towards):
@@ -41,6 +41,16 @@ def test_values_and_gradients_are_those_of_torchs_attention_where_heads_share_ke
     theirs = values_and_gradients(fused(mask), tensors, towards)
     for one, other in zip(ours, theirs, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("length", [BLOCK // 2, 2 * BLOCK + 3, KEPT + 1], ids=["a block", "blocks", "made again"])
+def test_where_no_query_sees_a_later_key_it_is_the_same_in_blocks(length):
+    *tensors, mask = given(torch.float32, rows=2, heads=4, length=length, causal=True)
+    towards = torch.randn(tensors[0].shape, generator=torch.Generator().manual_seed(6))
+    ours = values_and_gradients(lambda *qkv: short_attention(*qkv, mask, 0.125), tensors, towards)
+    theirs = values_and_gradients(fused(mask), tensors, towards)
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=5e-6)
 
 
 def test_gradients_are_those_of_finite_differences():
