@@ -170,7 +170,12 @@ class Tuning(Settings):
     )
     save_every: int = setting(0, "Steps between checkpoints; 0: about every three minutes.", minimum=0)
     validation_rows: int = setting(64, "Validation rows used for the curve, at most.", minimum=1)
-    sample_count: int = setting(4, "Prompts answered before and after the training; 0: none.", minimum=0, maximum=64)
+    sample_count: int = setting(
+        4, "Prompts answered before, while and after the model is trained; 0: none.", minimum=0, maximum=64
+    )
+    sample_every: int = setting(
+        0, "Steps between answers to these prompts while the model is trained; 0: once, halfway.", minimum=0
+    )
     precision: str = setting(
         "auto",
         "Number format of the weights at work; auto: bf16 where the processor computes in it, else fp32.",

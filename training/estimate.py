@@ -291,7 +291,7 @@ class Measuring:
         return 2 + sum(1 for step in range(every, steps, every)) + (self.spec["recipe"] == "reward")
 
     def _samples(self) -> float:
-        """Seconds of the answers before and after, should none of them end before it must."""
+        """Seconds of the answers before, while and after it trains, should none of them end before it must."""
         from .tuning import SAMPLE_TOKENS
 
         if not self.spec["data"].get("samples") or not self.settings.sample_count or self.spec["recipe"] == "reward":
@@ -299,7 +299,9 @@ class Measuring:
         self.check_stop()
         short, long = (self._answered(tokens) for tokens in TOKENS_TRIED)
         each = max(0.0, long - short) / (TOKENS_TRIED[1] - TOKENS_TRIED[0])
-        return 2 * (short + (SAMPLE_TOKENS - TOKENS_TRIED[0]) * each)
+        steps = self.training.steps
+        times = 2 + (steps - 1) // (self.settings.sample_every or max(1, math.ceil(steps / 2)))
+        return times * (short + (SAMPLE_TOKENS - TOKENS_TRIED[0]) * each)
 
     def _answered(self, tokens: int) -> float:
         from .decoding import Decoding, decode

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from statistics import stdev
 
 from .config import Online
 from .data import ChatTokens, Example, Fitting
@@ -13,6 +14,8 @@ from .reward_model import answer_rewards, reward_check
 from .roles import Roles
 from .rules import Rule, rules_of
 from .tuning import Prepared
+
+DOUBT = "doubt"
 
 
 def reward_base(spec: dict) -> Base | None:
@@ -41,25 +44,31 @@ class Judge:
     def __call__(
         self, questions: list[list[dict]], texts: list[str], check_stop: Callable[[], None], batch_size: int
     ) -> tuple[list[float], dict[str, list[float]]]:
-        """(scores, {part: its numbers before the weights}) of the texts as answers to the conversations."""
+        """(scores, {part: its numbers before the weights}) of the texts as answers to the conversations.
+
+        A reward model of several heads has their standard deviation as a part that does not count, the doubt.
+        """
         parts = {}
         if self.rules:
             parts["rules"] = [sum(rule(text) for rule in self.rules) / len(self.rules) for text in texts]
         if self.tokens:
-            parts["reward_model"] = self._opinions(questions, texts, check_stop, batch_size)
-        weights = {"rules": self.settings.rule_weight, "reward_model": self.settings.reward_weight}
+            heads = self._opinions(questions, texts, check_stop, batch_size)
+            parts["reward_model"] = [sum(values) / len(values) for values in heads]
+            if len(heads[0]) > 1:
+                parts[DOUBT] = [stdev(values) for values in heads]
+        weights = {"rules": self.settings.rule_weight, "reward_model": self.settings.reward_weight, DOUBT: 0.0}
         scores = [sum(weights[name] * parts[name][n] for name in parts) for n in range(len(texts))]
         return scores, parts
 
-    def _opinions(self, questions: list[list[dict]], texts: list[str], check_stop, batch_size) -> list[float]:
+    def _opinions(self, questions: list[list[dict]], texts: list[str], check_stop, batch_size) -> list[list[float]]:
+        """What each head says of each text; [texts][heads]."""
         answers = []
         for messages, text in zip(questions, texts):
             answer = self.tokens.answer(messages, text)
             prompt = self.tokens.fit(Fitting(self.settings.max_length), self.tokens.prompt(messages), len(answer), 0)
             answers.append(Example(prompt or [], answer, None))
         with self.roles.rewarding() as model:
-            heads = answer_rewards(model, answers, self.pad, batch_size=batch_size, check_stop=check_stop)
-        return [sum(values) / len(values) for values in heads]
+            return answer_rewards(model, answers, self.pad, batch_size=batch_size, check_stop=check_stop)
 
 
 def judge_of(run: RunDirectory, spec: dict, settings: Online, ready: Prepared, roles: Roles) -> Judge:

@@ -9,7 +9,7 @@ import gc
 import math
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Protocol
 
@@ -31,7 +31,7 @@ METRICS_A_RUN = 400
 FIRST_METRICS = 5  # of a long run too: whoever watches wants to see that it works
 # What may differ between two attempts without changing the weights that come out; the first two, where nothing stops on
 # the validation loss.
-HARMLESS = {"eval_every", "validation_rows", "save_every", "sample_count"}
+HARMLESS = {"eval_every", "validation_rows", "save_every", "sample_count", "sample_every"}
 # Divergence: the mean loss of so many steps above so many times (and so much more than) that of the first ones.
 ALARM_STEPS, ALARM_TIMES, ALARM_RISE = 10, 3.0, 1.0
 
@@ -80,6 +80,8 @@ class Training:
         identity: dict[str, str],
     ):
         self.run, self.model, self.objective, self.validation = run, model, objective, validation
+        self.pause: Callable[[int], None] | None = None  # given the step, while it trains: see settings.sample_every
+        self._paused_at = 0
         self.settings, self.processes = settings, run.processes
         self.schedule = self.schedule_of(objective, settings)
         self.optimiser = MasterAdamW(model, weight_decay=settings.weight_decay)
@@ -134,6 +136,7 @@ class Training:
             if self._evaluation_due(every):  # stopped in the midst of it
                 self.evaluate()
                 continue
+            started += self._paused()
             rate, norm = self._train_step(sums)
             tokens += self._step_tokens
             if self.step % interval == 0 or self.step <= FIRST_METRICS or self.step == self.steps:
@@ -154,6 +157,16 @@ class Training:
             self.evaluate()
         self._take_best()
         return self.metrics
+
+    def _paused(self) -> float:
+        """Let the recipe look at the model where it is time for that; returns the seconds it took."""
+        every = self.settings.sample_every or math.ceil(self.steps / 2)
+        if not self.pause or not 0 < self.step < self.steps or self.step % every or self._paused_at == self.step:
+            return 0.0
+        started, self._paused_at = time.monotonic(), self.step
+        self.pause(self.step)
+        self.tell("training")
+        return time.monotonic() - started
 
     def _evaluation_due(self, every: int) -> bool:
         return (

@@ -12,7 +12,7 @@ from functools import partial
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, pad
 
 from .checkpoints import checkpoints_remove
 from .config import Online
@@ -20,19 +20,19 @@ from .data import Example, Question, questions
 from .decoding import Decoding, decode, end_tokens
 from .directory import RunDirectory
 from .errors import TrainingError
-from .judge import Judge, judge_check, judge_of
+from .judge import DOUBT, Judge, judge_check, judge_of
 from .loop import Training
 from .order import seeded
 from .outputs import stream_seed
 from .processes import ALONE
 from .remembered import Sums
 from .roles import Roles
-from .scoring import Batch, answer_logits, example_batch
-from .tuning import Prepared, prepare, sample, save
+from .scoring import Batch, answer_logits, examples_batch
+from .tuning import Prepared, prepare, save, trained
 
 ENTROPY_TOKENS = 256  # at once: the probabilities of more would be a large part of the memory
 TREND = 5  # rollouts whose means are compared
-LENGTH_GROWTH = 1.5
+LENGTH_GROWTH = DOUBT_GROWTH = 1.5
 
 
 @dataclass
@@ -147,7 +147,7 @@ class OnlineObjective:
         self.run, self.ready, self.prompts, self.judge, self.settings = run, ready, prompts, judge, settings
         self.processes = run.processes if run else ALONE
         self.rollout: Rollout | None = None
-        self.history = torch.zeros(0, 2)  # each rollout's mean reward and length
+        self.history = torch.zeros(0, 3)  # each rollout's mean reward, length and doubt
         self.shown: dict[str, float] = {}
         self.split = 1  # in how many parts batches go through the model, where the memory wants it
 
@@ -253,7 +253,7 @@ class OnlineObjective:
     def compare(self, roles: Roles, rollout: Rollout, check_stop: Callable[[], None]) -> None:
         """Log-probabilities by the policy that wrote (`old`) and by the reference, and the entropy, of each token."""
         found = {"old": [], "reference": [], "entropy": []}
-        for batch in self.batches(rollout, roles.device):
+        for batch in self.batches(roles, rollout):
             check_stop()
             old, entropy = logprobs_and_entropy(roles.acting(), batch, self.settings.temperature)
             with roles.reference() as parent:
@@ -262,19 +262,23 @@ class OnlineObjective:
                 found[name].append(values.cpu())
         rollout.of_tokens |= {name: torch.cat(values) for name, values in found.items()}
 
-    def batches(self, rollout: Rollout, device) -> list[Batch]:
+    def batches(self, roles: Roles, rollout: Rollout) -> list[Batch]:
         """All answers of a rollout, in order, by as many as a step takes at once."""
         size = math.ceil(self.settings.batch_size / self.split)
         parts = (rollout.examples[start : start + size] for start in range(0, len(rollout.examples), size))
-        return [example_batch(part, self.ready.pad, device) for part in parts]
+        return [examples_batch(part, self.ready.pad, roles.policy) for part in parts]
+
+    def batch(self, roles: Roles, rows: list[int]) -> Batch:
+        """Some answers of the rollout, in this order."""
+        return examples_batch([self.rollout.examples[row] for row in rows], self.ready.pad, roles.policy)
 
     def measured(self, rollout: Rollout, scores: Tensor, parts: dict[str, list[float]]) -> dict[str, float]:
         """What is told of every rollout. kl: nats an answer, a sample's estimate; entropy: nats a token."""
-        kept = rollout.of_tokens
+        kept, scored = rollout.of_tokens, parts.keys() - {DOUBT}
         return {
             "reward": scores.mean().item(),
             "reward_std": scores.std().item() if len(scores) > 1 else 0.0,
-            **({name: sum(values) / len(values) for name, values in parts.items()} if len(parts) > 1 else {}),
+            **{name: sum(values) / len(values) for name, values in parts.items() if len(scored) > 1 or name == DOUBT},
             "kl": (kept["old"] - kept["reference"]).sum().item() / len(scores),
             "entropy": kept["entropy"].mean().item(),
             "answer_tokens": sum(rollout.lengths) / len(scores),
@@ -294,7 +298,11 @@ class OnlineObjective:
     # --- Alarms --------------------------------------------------------------------------------------------------
 
     def _look_out(self, rollout: Rollout) -> None:
-        """Stop when the policy runs away from its parent; warn when the reward rises by length alone, it seems."""
+        """Stop when the policy runs away from its parent; warn when the reward rises by what is not to be trusted.
+
+        That is with the answers' length, or with the doubt of the reward model's heads (Coste et al. 2024, arXiv
+        2310.02743: such answers are of a kind that the reward model has not learnt from).
+        """
         far = (rollout.of_tokens["old"] - rollout.of_tokens["reference"]).mean().item()
         if self.settings.max_kl and not far <= self.settings.max_kl:
             raise TrainingError(
@@ -303,15 +311,27 @@ class OnlineObjective:
                 f"{self.settings.max_kl:g}. It no longer writes the parent's language, and the reward says little of "
                 "such answers. Raise beta or lower learning_rate, remove checkpoints/ and run it again.",
             )
-        now = torch.tensor([[self.shown["reward"], self.shown["answer_tokens"]]])
+        now = torch.tensor([[self.shown["reward"], self.shown["answer_tokens"], self.shown.get(DOUBT, 0.0)]])
         self.history = torch.cat([self.history, now])
         if len(self.history) == 2 * TREND or (len(self.history) > 2 * TREND and len(self.history) % (4 * TREND) == 0):
-            (reward, length), (reward_now, length_now) = self.history[:TREND].mean(0), self.history[-TREND:].mean(0)
-            if reward_now > reward and length_now > LENGTH_GROWTH * length:
-                self.run.warn(
-                    f"The reward rose from {reward:.2f} to {reward_now:.2f} while answers grew from {length:.0f} to "
-                    f"{length_now:.0f} tokens: the model may be paid for length. Read samples, or set rule_max_words."
-                )
+            self._hacking(self.history[:TREND].mean(0).tolist(), self.history[-TREND:].mean(0).tolist())
+
+    def _hacking(self, first: list[float], last: list[float]) -> None:
+        """Warn when the reward rose by what it is not meant for. first, last: means of reward, length and doubt."""
+        (reward, length, doubt), (reward_now, length_now, doubt_now) = first, last
+        if reward_now <= reward:
+            return
+        rose = f"The reward rose from {reward:.2f} to {reward_now:.2f} while"
+        if length_now > LENGTH_GROWTH * length:
+            self.run.warn(
+                f"{rose} answers grew from {length:.0f} to {length_now:.0f} tokens: the model may be paid for length. "
+                "Read samples, or set rule_max_words."
+            )
+        if doubt_now > DOUBT_GROWTH * doubt > 0:
+            self.run.warn(
+                f"{rose} the reward model's heads came to differ by {doubt_now:.2f} instead of {doubt:.2f}: the "
+                "answers may please it without being better. Read samples, raise beta, or stop and rate some of them."
+            )
 
     # --- Checkpoints ---------------------------------------------------------------------------------------------
 
@@ -319,7 +339,8 @@ class OnlineObjective:
         return {"history": self.history, **(self.rollout.state() if self.rollout else {})}
 
     def load(self, tensors: dict[str, Tensor]) -> None:
-        self.history = tensors["history"]
+        history = tensors["history"]
+        self.history = pad(history, (0, 3 - history.shape[1]))  # of an earlier version, without the doubt
         self.rollout = Rollout.of_state(tensors, self.prompts)
 
 
@@ -365,13 +386,18 @@ class RolloutSchedule:
         return found
 
     def batches(self, step: int) -> list[list[int]]:
-        """The micro-batches of a step, answers of like length together; the critic's, numbered on, come last."""
+        """The micro-batches of a step, a prompt's answers together, then prompts whose longest are alike; the critic's,
+        numbered on, come last."""
         rollout, place = divmod(step, self.objective.updates)
         epoch, part = divmod(place, self.objective.updates_an_epoch)
         order = list(range(self.answers))
         seeded(self.settings.seed, "rollout", rollout, epoch).shuffle(order)
         size = self.settings.batch_size * self.settings.gradient_accumulation * self.processes
-        rows = sorted(order[part * size : (part + 1) * size], key=lambda row: -self.objective.tokens(row))
+        tokens, prompts = self.objective.tokens, self.objective.rollout.rows
+        chosen, longest = order[part * size : (part + 1) * size], {}
+        for row in chosen:
+            longest[prompts[row]] = max(tokens(row), longest.get(prompts[row], 0))
+        rows = sorted(chosen, key=lambda row: (-longest[prompts[row]], prompts[row], -tokens(row)))
         size = self.settings.batch_size * self.processes
         batches = [rows[start : start + size] for start in range(0, len(rows), size)]
         if self.objective.has_critic:
@@ -436,10 +462,7 @@ def learn(run: RunDirectory, spec: dict, settings: Online, kind: type[OnlineObje
     objective = kind(run, ready, ready.train, judge, settings)
     validation = kind(run, ready, ready.validation, judge, settings) if ready.validation else None
     training = OnlineTraining(run, roles, objective, validation, settings, ready.identity)
-    if training.step == 0:
-        sample(run, spec, settings, ready, "before")
-    metrics = training.work()
-    sample(run, spec, settings, ready, "after")
+    metrics = trained(run, spec, settings, ready, training)
     saved = save(run, spec, settings, ready, metrics)
     checkpoints_remove(run)
     return {**saved, **training.result(), "rows": len(ready.train)}

@@ -7,6 +7,7 @@ fifth of the embedded model's work, and a prompt's logits serve nobody.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 
 import torch
 from torch import Tensor
@@ -135,6 +136,17 @@ def answered_batch(rows: Sequence[Answered], pad: int, model) -> Batch:
         return shared_batch(rows, pad, model.device)
     examples = [Example(prompt, answer, None) for prompt, answers in rows for answer in answers]
     return example_batch(examples, pad, model.device)
+
+
+def examples_batch(examples: Sequence[Example], pad: int, model) -> Batch:
+    """Examples as a batch; answer i is example i's.
+
+    Those that follow one another and have one prompt are one row, where that is less work.
+    """
+    rows = [(prompt, [one.answer for one in of]) for prompt, of in groupby(examples, key=lambda one: one.prompt)]
+    if len(rows) == len(examples) or not all(prompt for prompt, _ in rows):
+        return example_batch(examples, pad, model.device)
+    return answered_batch(rows, pad, model)
 
 
 def pairs_apart(shared: int, alone: int, width: int, many: float = 2) -> bool:

@@ -145,17 +145,24 @@ def _rows(run: RunDirectory, base: Base, tokenizer, settings: Tuning, name: str,
 # --- Samples ---------------------------------------------------------------------------------------------------------
 
 
-def sample(run: RunDirectory, spec: dict, settings: Tuning, ready: Prepared, stage: str) -> None:
-    """Answer the sample prompts greedily and show them; what an earlier attempt has shown is not shown again."""
+def sample(
+    run: RunDirectory, spec: dict, settings: Tuning, ready: Prepared, stage: str, step: int | None = None
+) -> None:
+    """Answer the sample prompts greedily and show them; what an earlier attempt has shown is not shown again.
+
+    stage: before, during (after so many steps) or after.
+    """
     name = spec["data"].get("samples")
     if not name or not settings.sample_count or not run.writes:
         return
-    shown = {event.get("id") for event in run.events() if event.get("type") == "sample" and event["stage"] == stage}
+    samples = [event for event in run.events() if event.get("type") == "sample"]
+    shown = {event.get("id") for event in samples if (event["stage"], event.get("step")) == (stage, step)}
     rows = [(place, row) for place, row in data.read_rows(run.path, name)][: settings.sample_count]
     rows = [(place, row) for place, row in rows if row.get("id") not in shown]
     if not rows:
         return
     run.status("sampling", message=f"{len(rows)} answers {stage} the training")
+    known = {"stage": stage} if step is None else {"stage": stage, "step": step}
     tokens = tokens_of(ready.tokenizer, ready.path)
     messages = [data.prompt_messages(row, place) for place, row in rows]
     ready.model.eval()
@@ -170,7 +177,17 @@ def sample(run: RunDirectory, spec: dict, settings: Tuning, ready: Prepared, sta
     )
     for (_, row), conversation, answer in zip(rows, messages, answers):
         text = ready.tokenizer.decode(answer.tokens, skip_special_tokens=True).strip()
-        run.emit("sample", stage=stage, id=row.get("id"), prompt=conversation[-1]["content"], text=text)
+        run.emit("sample", **known, id=row.get("id"), prompt=conversation[-1]["content"], text=text)
+
+
+def trained(run: RunDirectory, spec: dict, settings: Tuning, ready: Prepared, training: Training) -> dict[str, float]:
+    """Train to the end, with samples before, while and after; returns the metrics."""
+    training.pause = lambda step: sample(run, spec, settings, ready, "during", step)
+    if training.step == 0:
+        sample(run, spec, settings, ready, "before")
+    metrics = training.work()
+    sample(run, spec, settings, ready, "after")
+    return metrics
 
 
 def tuned(
@@ -181,12 +198,9 @@ def tuned(
     train: Objective,
     validation: Objective | None,
 ) -> dict:
-    """Train `ready` on an objective, with samples before and after, and save it; returns what result.json is to say."""
+    """Train `ready` on an objective, with samples, and save it; returns what result.json is to say."""
     training = Training(run, ready.model, train, validation, settings, ready.identity)
-    if training.step == 0:
-        sample(run, spec, settings, ready, "before")
-    metrics = training.work()
-    sample(run, spec, settings, ready, "after")
+    metrics = trained(run, spec, settings, ready, training)
     saved = save(run, spec, settings, ready, metrics)
     checkpoints_remove(run)
     return {**saved, **training.result(), "rows": len(ready.train)}

@@ -2,16 +2,22 @@
 
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 import torch
-from online_cast import LEARN, prompt_rows
-from training_cast import events, failure, finished, user
+from online_cast import LEARN, by_hand, moved, objective_of, prompt_rows
+from training_cast import events, failure, finished, tiny_model, user
 
-from training.config import GrpoSettings, PpoSettings
+from training import online
+from training.config import GrpoSettings, PpoSettings, RlooSettings
 from training.directory import RunDirectory
-from training.online import OnlineObjective, RolloutSchedule
+from training.online import OnlineObjective, Rollout, RolloutSchedule
+from training.recipes.grpo import Groups
+from training.recipes.ppo import Episodes
+from training.recipes.rloo import LeaveOneOut
 from training.rules import rules_of
+from training.scoring import example_batch
 
 SETTINGS = {
     **LEARN,
@@ -59,11 +65,13 @@ def test_stopped_and_crashed_within_a_rollout_it_comes_to_the_same_weights(run_d
 
 
 def test_the_order_of_prompts_and_steps():
-    """Each epoch has every prompt once, each pass over a rollout every answer once, the critic's after the policy's."""
+    """Each epoch has every prompt once, each pass over a rollout every answer once, the critic's after the policy's; a
+    prompt's answers stand together in a step."""
     settings = PpoSettings(rollout_prompts=4, num_generations=2, batch_size=2, gradient_accumulation=2, update_epochs=3)
     objective = OnlineObjective(None, None, [None] * 6, None, settings)
     objective.has_critic = True
     objective.tokens = lambda row: row % 3
+    objective.rollout = Rollout(0, [row // 2 for row in range(8)], [], [])
     schedule = RolloutSchedule(6, objective, settings)
     line = [row for rollout in range(6) for row in schedule.rows(rollout)]
     assert [sorted(line[start : start + 6]) for start in (0, 6, 12, 18)] == [list(range(6))] * 4
@@ -74,6 +82,43 @@ def test_the_order_of_prompts_and_steps():
         assert sorted(row for batch in batches for row in batch) == list(range(16))
         assert [batch[0] >= 8 for batch in schedule.batches(first)] == [False, False, True, True]
     assert schedule.batches(0) != schedule.batches(2)
+    at_once = replace(settings, gradient_accumulation=4)
+    answers = [row for batch in RolloutSchedule(6, objective, at_once).batches(0)[:4] for row in batch]
+    assert {row // 2 for row in answers[::2]} == {0, 1, 2, 3}
+    assert answers[::2] == [row ^ 1 for row in answers[1::2]]
+
+
+@pytest.mark.parametrize("recipe", ["grpo", "rloo", "ppo"])
+def test_a_prompt_computed_once_gives_the_gradients_of_rows_of_their_own(tmp_path, recipe, monkeypatch):
+    kind, settings = {
+        "grpo": (Groups, GrpoSettings(precision="fp32", rollout_prompts=4, num_generations=2)),
+        "rloo": (LeaveOneOut, RlooSettings(precision="fp32", rollout_prompts=4, num_generations=2)),
+        "ppo": (Episodes, PpoSettings(precision="fp32", rollout_prompts=4, num_generations=2)),
+    }[recipe]
+    objective, roles = objective_of(kind, tiny_model(tmp_path / "base"), settings)
+    roles.policy.double()
+    moved(roles)
+    rollout = by_hand(objective, roles, [[5, 6, 1], [7, 1], [8], [9, 10, 1], [11, 12], [13, 1], [5, 1], [6, 7, 8]])
+    rollout.of_answers["reward"] = torch.arange(8.0)
+    objective.regard(roles, rollout, lambda: None)
+    objective.weigh(roles, rollout, lambda: None)
+
+    def gradients():
+        rows = []
+        for numbers in ([0, 1, 2], [3, 2], [8, 9, 10] if kind.has_critic else [6, 7]):
+            objective.loss(roles, numbers)[0].backward()
+            rows.append(len(objective.batch(roles, [number % 8 for number in numbers]).ids))
+        found = [weight.grad.clone() for weight in roles.trained if weight.grad is not None]
+        for weight in roles.trained:
+            weight.grad = None
+        return rows, found
+
+    shared, ours = gradients()
+    monkeypatch.setattr(online, "examples_batch", lambda some, pad, model: example_batch(some, pad, model.device))
+    alone, theirs = gradients()
+    assert (shared, alone) == ([2, 1, 2 if kind.has_critic else 1], [3, 2, 3 if kind.has_critic else 2])
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
 
 
 def test_rules_by_hand():

@@ -19,7 +19,7 @@ from ..config import GrpoSettings
 from ..directory import RunDirectory
 from ..online import OnlineObjective, Rollout, learn, token_logprobs
 from ..roles import Roles
-from ..scoring import answer_sums, example_batch
+from ..scoring import answer_sums
 
 
 def group_advantages(rewards: Tensor, each: int, scale: str) -> Tensor:
@@ -60,7 +60,7 @@ class Groups(OnlineObjective):
         return {"alike_share": alike.float().mean().item()}
 
     def loss(self, roles: Roles, rows: list[int]) -> tuple[Tensor, dict[str, float]]:
-        batch = example_batch([self.rollout.examples[row] for row in rows], self.ready.pad, roles.device)
+        batch = self.batch(roles, rows)
         logprobs = token_logprobs(roles.acting(), batch, self.settings.temperature)
         once = self.updates == 1  # then π_old is π itself: no rounding between two batches comes in
         old = logprobs.detach() if once else self.rollout.tokens("old", rows, roles.device)

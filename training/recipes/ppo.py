@@ -22,7 +22,7 @@ from ..config import PpoSettings
 from ..directory import RunDirectory
 from ..online import OnlineObjective, Rollout, learn, token_logprobs
 from ..roles import Roles
-from ..scoring import Batch, example_batch
+from ..scoring import Batch
 
 
 def token_rewards(scores: Tensor, old: Sequence[Tensor], reference: Sequence[Tensor], beta: float) -> list[Tensor]:
@@ -98,7 +98,7 @@ class Episodes(OnlineObjective):
     @torch.no_grad()
     def regard(self, roles: Roles, rollout: Rollout, check_stop: Callable[[], None]) -> None:
         values = []
-        for batch in self.batches(rollout, roles.device):
+        for batch in self.batches(roles, rollout):
             check_stop()
             values.append(roles.values(batch).cpu())
         rollout.of_tokens["value"] = torch.cat(values)
@@ -122,7 +122,7 @@ class Episodes(OnlineObjective):
     def loss(self, roles: Roles, rows: list[int]) -> tuple[Tensor, dict[str, float]]:
         critic = rows[0] >= len(self)
         rows = [row % len(self) for row in rows]
-        batch = example_batch([self.rollout.examples[row] for row in rows], self.ready.pad, roles.device)
+        batch = self.batch(roles, rows)
         return self._critic_loss(roles, batch, rows) if critic else self._policy_loss(roles, batch, rows)
 
     def _policy_loss(self, roles: Roles, batch: Batch, rows: list[int]) -> tuple[Tensor, dict[str, float]]:

@@ -18,7 +18,7 @@ from ..config import RlooSettings
 from ..directory import RunDirectory
 from ..online import OnlineObjective, Rollout, learn, token_logprobs
 from ..roles import Roles
-from ..scoring import answer_sums, example_batch
+from ..scoring import answer_sums
 
 
 def leave_one_out(rewards: Tensor, each: int) -> Tensor:
@@ -49,7 +49,7 @@ class LeaveOneOut(OnlineObjective):
         return {"advantage_std": advantages.std().item()}
 
     def loss(self, roles: Roles, rows: list[int]) -> tuple[Tensor, dict[str, float]]:
-        batch = example_batch([self.rollout.examples[row] for row in rows], self.ready.pad, roles.device)
+        batch = self.batch(roles, rows)
         logprobs = answer_sums(token_logprobs(roles.acting(), batch, self.settings.temperature), batch)
         once = self.updates == 1  # then π_old is π itself: no rounding between two batches comes in
         old = logprobs.detach() if once else self.rollout.totals("old")[rows].to(roles.device)
