@@ -74,13 +74,15 @@ class _Attention(Function):
 @lru_cache(maxsize=1)  # all layers of a pass have one mask
 def _bias(mask: Tensor, dtype: torch.dtype) -> tuple[Tensor, bool]:
     """(what the mask adds to the scores; [rows, 1, 1, queries, keys], whether no query sees a later key)."""
-    bias = torch.zeros(mask.shape, dtype=dtype, device=mask.device)
-    return bias.masked_fill_(~mask, torch.finfo(dtype).min)[:, :, None], not bool(mask.triu(1).any())
+    with torch.inference_mode(False):  # else what was made while writing could not serve a backward pass
+        bias = torch.zeros(mask.shape, dtype=dtype, device=mask.device)
+        return bias.masked_fill_(~mask, torch.finfo(dtype).min)[:, :, None], not bool(mask.triu(1).any())
 
 
 @lru_cache(maxsize=1)
 def _causal(length: int) -> Tensor:
-    return torch.ones(length, length, dtype=torch.bool).tril()[None, None]
+    with torch.inference_mode(False):
+        return torch.ones(length, length, dtype=torch.bool).tril()[None, None]
 
 
 def short_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scaling: float) -> Tensor:
@@ -116,9 +118,10 @@ def _attend(module, query: Tensor, key: Tensor, value: Tensor, attention_mask: T
         known = asked.get("is_causal") or getattr(module, "is_causal", True)
     else:
         known = attention_mask.dtype == torch.bool and attention_mask.shape[1] == 1
-    if not plain or not known or not 1 < queries <= LONGEST or queries != key.shape[2]:
+    writing = queries == 1 and not torch.is_grad_enabled()  # the fused kernel takes six times as long for it (measured)
+    if not plain or not known or not (writing or 1 < queries <= LONGEST and queries == key.shape[2]):
         return sdpa_attention_forward(module, query, key, value, attention_mask, **asked)
-    if attention_mask is None:
+    if attention_mask is None and not writing:
         attention_mask = _causal(queries)
     scaling = query.shape[-1] ** -0.5 if asked.get("scaling") is None else asked["scaling"]
     found = short_attention(query, key, value, attention_mask, scaling)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .scoring import head_only_at
 from .sources import DecoderRows
 
 
@@ -88,6 +89,7 @@ def decode(
 class PromptRows:
     """Prompts and what a causal model writes behind them: padded on the left, with a key–value cache.
 
+    A prompt that is there several times goes through the model once.
     seen: the tokens that count as used before anything is written (for a repetition penalty).
     """
 
@@ -95,6 +97,10 @@ class PromptRows:
         from transformers import DynamicCache
 
         self.model, self.seen, device = model, prompts, model.device
+        # Which of the prompts without their like each row has, until they were computed.
+        places = {tuple(prompt): place for place, prompt in enumerate(dict.fromkeys(map(tuple, prompts)))}
+        self.apart = torch.tensor([places[tuple(prompt)] for prompt in prompts], device=device)
+        prompts = [list(prompt) for prompt in places]
         width = max(map(len, prompts))
         self.ids = torch.tensor([[pad] * (width - len(prompt)) + prompt for prompt in prompts], device=device)
         self.mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=device)
@@ -103,15 +109,24 @@ class PromptRows:
 
     def logits(self) -> Tensor:
         """[rows, vocabulary] of the next token, fp32."""
-        out = self.model(
-            input_ids=self.ids,
-            attention_mask=self.mask,
-            position_ids=self.positions,
-            past_key_values=self.cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        return out.logits[:, -1].float()
+        rows, width = self.ids.shape
+        # Not by logits_to_keep: it hands the head a view of rows apart, for which torch copies the head once a row.
+        last = torch.arange(1, rows + 1, device=self.ids.device) * width - 1
+        with head_only_at(self.model, last):
+            out = self.model(
+                input_ids=self.ids,
+                attention_mask=self.mask,
+                position_ids=self.positions,
+                past_key_values=self.cache,
+                use_cache=True,
+            )
+        logits = out.logits[0].float()
+        if self.apart is not None:
+            if len(self.apart) > rows:
+                logits = logits[self.apart]
+                self.keep(self.apart)
+            self.apart = None
+        return logits
 
     def take(self, tokens: Tensor) -> None:
         """Let each row go on with its token."""
@@ -155,11 +170,14 @@ class Chooser:
 
     def _sampled(self, logits: Tensor, alive: list[int]) -> Tensor:
         """By inverting the cumulative distribution over the likeliest tokens that hold top_p of the probability."""
-        chances, order = torch.softmax(logits / self.how.temperature, dim=-1).sort(dim=-1, descending=True)
-        total = chances.cumsum(-1)
-        chances = chances.masked_fill(total - chances >= self.how.top_p, 0.0)
+        chances, order = torch.softmax(logits / self.how.temperature, dim=-1), None
+        if self.how.top_p < 1:  # sorting takes longer than the model's own layers
+            chances, order = chances.sort(dim=-1, descending=True)
+            chances = chances.masked_fill(chances.cumsum(-1) - chances >= self.how.top_p, 0.0)
         total = chances.cumsum(-1)
         drawn = torch.stack([torch.rand((), generator=self.streams[answer]) for answer in alive]).to(total.device)
         place = torch.searchsorted(total, (drawn * total[:, -1])[:, None], right=True)
-        last = (chances > 0).sum(-1, keepdim=True) - 1
-        return order.gather(-1, torch.minimum(place, last))[:, 0]
+        # Rounding may put what was drawn behind the last token that has a chance.
+        last = chances.shape[-1] - 1 - (chances > 0).flip(-1).int().argmax(-1, keepdim=True)
+        place = torch.minimum(place, last)
+        return (place if order is None else order.gather(-1, place))[:, 0]

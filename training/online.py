@@ -27,10 +27,9 @@ from .outputs import stream_seed
 from .processes import ALONE
 from .remembered import Sums
 from .roles import Roles
-from .scoring import Batch, answer_logits, examples_batch
+from .scoring import Batch, answer_logits, examples_batch, token_entropies
 from .tuning import Prepared, prepare, save, trained
 
-ENTROPY_TOKENS = 256  # at once: the probabilities of more would be a large part of the memory
 TREND = 5  # rollouts whose means are compared
 LENGTH_GROWTH = DOUBT_GROWTH = 1.5
 
@@ -123,13 +122,9 @@ def token_logprobs(model, batch: Batch, temperature: float) -> Tensor:
 @torch.no_grad()
 def logprobs_and_entropy(model, batch: Batch, temperature: float) -> tuple[Tensor, Tensor]:
     """Likewise, with the entropy in nats of the distribution that each token was drawn from; both [tokens]."""
-    logprobs, entropies = [], []
     logits = answer_logits(model, batch)
-    for part, targets in zip(logits.split(ENTROPY_TOKENS), batch.targets.split(ENTROPY_TOKENS)):
-        chances = torch.log_softmax(part.float() / temperature, dim=-1)
-        logprobs.append(chances.gather(-1, targets[:, None])[:, 0])
-        entropies.append(-(chances.exp() * chances).sum(-1))
-    return torch.cat(logprobs), torch.cat(entropies)
+    logprobs = -cross_entropy(logits.float() / temperature, batch.targets, reduction="none")
+    return logprobs, token_entropies(logits, temperature)
 
 
 # --- An objective whose rows are the answers of the latest rollout ---------------------------------------------------

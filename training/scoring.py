@@ -16,6 +16,8 @@ from torch.nn.functional import cross_entropy
 from .data import Example, Pair
 from .sources import SourceBatch, source_batch
 
+ENTROPY_TOKENS = 256  # at once: the probabilities of more would be a large part of the memory
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -186,6 +188,26 @@ def token_logprobs(logits: Tensor, batch: Batch) -> Tensor:
 def answer_sums(values: Tensor, batch: Batch) -> Tensor:
     """Sums of per-token values over each answer; [answers]."""
     return torch.zeros(batch.answers, device=values.device).index_add(0, batch.owner, values)
+
+
+@torch.no_grad()
+def token_entropies(logits: Tensor, temperature: float = 1.0) -> Tensor:
+    """Entropy in nats of the distribution that each of the answers' tokens is drawn from; [tokens], fp32."""
+    found = []
+    for part in logits.split(ENTROPY_TOKENS):
+        chances = torch.log_softmax(part.float() / temperature, dim=-1)
+        found.append(-(chances.exp() * chances).sum(-1))
+    return torch.cat(found)
+
+
+def answer_logprobs_shown(model, batch: Batch) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """(log-probability, number of tokens) of each answer, and {name: [answers]} of what is to be shown besides: the
+    entropy in nats a token, where gradients are off and it delays no training."""
+    logits = answer_logits(model, batch)
+    logprobs = token_logprobs(logits, batch)
+    lengths = answer_sums(torch.ones_like(logprobs), batch)
+    shown = {} if torch.is_grad_enabled() else {"entropy": answer_sums(token_entropies(logits), batch) / lengths}
+    return answer_sums(logprobs, batch), lengths, shown
 
 
 def answer_logprobs(model, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -51,14 +51,17 @@ def _thinned(points: list[tuple[int, float]]) -> list[list[float]]:
 
 
 def samples(run: Run) -> list[dict]:
-    """`[{id, prompt, before, after}]`: a sampled prompt and the model's answers, null until there is one."""
+    """`[{id, prompt, before, during, step, after}]`: a sampled prompt and the model's answers, null until there is one.
+
+    during: the latest while it trains, after so many steps.
+    """
     found: dict = {}
     for data in RunEvent.objects.filter(run=run, type="sample").order_by("offset").values_list("data", flat=True):
-        row = found.setdefault(
-            str(data.get("id")), {"id": data.get("id"), "prompt": data.get("prompt", ""), "before": None, "after": None}
-        )
-        if data.get("stage") in ("before", "after"):
+        unknown = {"before": None, "during": None, "step": None, "after": None}
+        row = found.setdefault(str(data.get("id")), {"id": data.get("id"), "prompt": data.get("prompt", ""), **unknown})
+        if data.get("stage") in ("before", "during", "after"):
             row[data["stage"]] = data.get("text", "")
+            row["step"] = data.get("step") or row["step"]
     return list(found.values())
 
 

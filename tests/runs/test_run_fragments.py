@@ -47,6 +47,8 @@ def test_a_run_with_everything(run):
     assert "crashed: was killed by signal 9" in text
     assert "max_length cut 3 prompts" in text
     assert "not yet" in text
+    event(run, 5, "sample", stage="during", step=6, id=7, prompt="<b>Say</b>", text="<i>halfway</i>")
+    assert "so far, after step 6</p>&lt;i&gt;halfway&lt;/i&gt;" in shown(run)
     assert "<script>alert" not in text
     assert "&lt;script&gt;" in text
     assert "step 1 &lt;i&gt;" in text

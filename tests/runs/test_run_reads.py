@@ -62,10 +62,13 @@ def test_samples_stand_side_by_side(told):
     def sample(stage, pk, text):
         return {"type": "sample", "stage": stage, "id": pk, "prompt": f"prompt {pk}", "text": text}
 
-    run = told([sample("before", 1, "a"), sample("before", 2, "b"), sample("after", 1, "A")])
+    midway = [
+        {**sample("during", pk, text), "step": step} for pk, text, step in ((1, "x", 5), (1, "y", 10), (2, "z", 5))
+    ]
+    run = told([sample("before", 1, "a"), sample("before", 2, "b"), *midway, sample("after", 1, "A")])
     assert selectors.samples(run) == [
-        {"id": 1, "prompt": "prompt 1", "before": "a", "after": "A"},
-        {"id": 2, "prompt": "prompt 2", "before": "b", "after": None},
+        {"id": 1, "prompt": "prompt 1", "before": "a", "during": "y", "step": 10, "after": "A"},
+        {"id": 2, "prompt": "prompt 2", "before": "b", "during": "z", "step": 5, "after": None},
     ]
 
 

@@ -28,7 +28,7 @@ from torch.nn.functional import logsigmoid
 from ..config import DpoSettings
 from ..data import Pair, pairs
 from ..directory import RunDirectory
-from ..scoring import Batch, answer_logprobs, answers_batch
+from ..scoring import Batch, answer_logprobs, answer_logprobs_shown, answers_batch
 from ..tuning import parent_copy, prepare, tuned
 
 
@@ -115,7 +115,7 @@ class Preference:
     def loss(self, model, rows: list[int]) -> tuple[Tensor, dict[str, float]]:
         batch = answers_batch([self.rows[row] for row in rows], self.pad, model)
         reference = self._reference(model, rows, batch)
-        logprobs, lengths = answer_logprobs(model, batch)
+        logprobs, lengths, shown = answer_logprobs_shown(model, batch)
         logprobs = logprobs.view(-1, 2)
         log_ratios = logprobs - reference
         margins = self.settings.margin * torch.tensor([self.rows[row].margin for row in rows], device=model.device)
@@ -139,6 +139,7 @@ class Preference:
             "margin": margins.sum().item(),
             "chosen_reward": rewards[:, 0].sum().item(),
             "rejected_reward": rewards[:, 1].sum().item(),
+            **{name: values.sum().item() / 2 for name, values in shown.items()},
         }
 
     @torch.no_grad()

@@ -16,7 +16,7 @@ from ..data import Example, Labelled, labelled
 from ..directory import RunDirectory
 from ..errors import TrainingError
 from ..processes import ALONE, Processes
-from ..scoring import answer_logprobs, example_batch
+from ..scoring import answer_logprobs, answer_logprobs_shown, example_batch
 from ..tuning import parent_copy, prepare, tuned
 from .dpo import reference_policy
 
@@ -63,7 +63,8 @@ class Thumbs:
         own = example_batch([self.rows[row] for row in rows], self.pad, model.device)
         mismatched = example_batch([self._mismatched(row) for row in rows], self.pad, model.device)
         reference = self._reference(model, rows, own, mismatched)
-        log_ratios = answer_logprobs(model, own)[0] - reference[:, 0]
+        logprobs, _, shown = answer_logprobs_shown(model, own)
+        log_ratios = logprobs - reference[:, 0]
         with torch.no_grad():
             drifts = answer_logprobs(model, mismatched)[0] - reference[:, 1]
             divergence = self.processes.mean(drifts).clamp(min=0)
@@ -75,6 +76,7 @@ class Thumbs:
             "accuracy": (margins > 0).sum().item(),
             "margin": margins.sum().item(),
             "kl": divergence.item() * len(rows),
+            **{name: values.sum().item() for name, values in shown.items()},
         }
 
     def accompany(self) -> None:

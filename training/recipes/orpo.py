@@ -15,7 +15,7 @@ from torch.nn.functional import logsigmoid
 from ..config import OrpoSettings
 from ..data import Pair, pairs
 from ..directory import RunDirectory
-from ..scoring import answer_logprobs, answers_batch
+from ..scoring import answer_logprobs_shown, answers_batch
 from ..tuning import prepare, tuned
 
 
@@ -44,7 +44,8 @@ class OddsRatio:
         return self.rows[row].length + len(self.rows[row].prompt)
 
     def loss(self, model, rows: list[int]) -> tuple[Tensor, dict[str, float]]:
-        logprobs, lengths = answer_logprobs(model, answers_batch([self.rows[row] for row in rows], self.pad, model))
+        batch = answers_batch([self.rows[row] for row in rows], self.pad, model)
+        logprobs, lengths, shown = answer_logprobs_shown(model, batch)
         means = (logprobs / lengths).view(-1, 2)
         ratios = log_odds_ratios(means)
         losses = self.settings.beta * -logsigmoid(ratios) - means[:, 0]
@@ -56,6 +57,7 @@ class OddsRatio:
             "chosen_reward": rewards[:, 0].sum().item(),
             "rejected_reward": rewards[:, 1].sum().item(),
             "answer_loss": -means[:, 0].sum().item(),
+            **{name: values.sum().item() / 2 for name, values in shown.items()},
             "log_odds": ratios.sum().item(),
         }
 

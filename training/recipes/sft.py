@@ -3,13 +3,14 @@
 Loss: mean over the answers' tokens of −log p(token | prompt, earlier tokens); the prompt's own tokens are not learnt.
 """
 
+import torch
 from torch import Tensor
 
 from ..config import SftSettings
 from ..data import Example, examples
 from ..directory import RunDirectory
 from ..mixture import Mixture, PartOf
-from ..scoring import answer_logits, answer_sums, example_batch, token_logprobs
+from ..scoring import answer_logits, answer_sums, example_batch, token_entropies, token_logprobs
 from ..tuning import prepare, tuned
 
 
@@ -38,6 +39,8 @@ class AnswerLikelihood:
         right = (logits.detach().argmax(-1) == batch.targets).sum()
         losses = -token_logprobs(logits, batch)
         values = {"accuracy": right.item()}
+        if not torch.is_grad_enabled():
+            values["entropy"] = token_entropies(logits).sum().item()
         if self.part_of:
             values |= self._by_part(rows, answer_sums(losses.detach(), batch).tolist())
         return losses.sum(), values

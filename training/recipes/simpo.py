@@ -12,7 +12,7 @@ from torch.nn.functional import logsigmoid
 from ..config import SimpoSettings
 from ..data import Pair, pairs
 from ..directory import RunDirectory
-from ..scoring import answer_logprobs, answers_batch
+from ..scoring import answer_logprobs_shown, answers_batch
 from ..tuning import prepare, tuned
 
 
@@ -37,7 +37,8 @@ class TargetMargin:
         return self.rows[row].length + len(self.rows[row].prompt)
 
     def loss(self, model, rows: list[int]) -> tuple[Tensor, dict[str, float]]:
-        logprobs, lengths = answer_logprobs(model, answers_batch([self.rows[row] for row in rows], self.pad, model))
+        batch = answers_batch([self.rows[row] for row in rows], self.pad, model)
+        logprobs, lengths, shown = answer_logprobs_shown(model, batch)
         means = (logprobs / lengths).view(-1, 2)
         settings = self.settings
         losses = margin_losses(means, beta=settings.beta, gamma=settings.gamma) - settings.sft_weight * means[:, 0]
@@ -49,6 +50,7 @@ class TargetMargin:
             "chosen_reward": rewards[:, 0].sum().item(),
             "rejected_reward": rewards[:, 1].sum().item(),
             "answer_loss": -means[:, 0].sum().item(),
+            **{name: values.sum().item() / 2 for name, values in shown.items()},
         }
 
     def state(self) -> dict[str, Tensor]:

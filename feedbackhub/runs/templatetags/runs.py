@@ -43,6 +43,7 @@ TITLES = {
         },
     ),
     "entropy": (_("Entropy"), {"": _("Nats a token; near 0 it writes always the same.")}),
+    "doubt": (_("Doubt"), {"": _("How far the reward model’s heads differ; rising with the reward, it is a warning.")}),
     "cut_share": (_("Cut answers"), {"": _("Share that did not end by itself.")}),
     "clip_share": (
         _("Clipped"),
