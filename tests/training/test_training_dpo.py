@@ -12,7 +12,7 @@ from training.config import DpoSettings
 from training.errors import TrainingError
 from training.models import Base, attach_lora, load_base, load_policy, load_tokenizer
 from training.recipes.dpo import Preference, preference_losses
-from training.scoring import answer_logprobs, example_batch, pair_batch
+from training.scoring import answer_logprobs, answer_logprobs_shown, example_batch, pair_batch
 
 LEARN = {"max_steps": 40, "learning_rate": 0.01, "precision": "fp32"}
 
@@ -90,6 +90,12 @@ def test_loss_and_rewards_are_those_of_trl(tiny, other, trl, loss):
     for name, of_trl in (("chosen_reward", "chosen"), ("rejected_reward", "rejected"), ("margin", "margins")):
         assert values[name] / len(rows) == pytest.approx(shown[f"rewards/{of_trl}"], abs=1e-5)
     assert values["accuracy"] / len(rows) == pytest.approx(shown["rewards/accuracies"])
+    assert "entropy" not in values, "it would delay the training"
+    with torch.no_grad():
+        pairs = [objective.rows[row] for row in rows]
+        _, lengths, known = answer_logprobs_shown(load_base(str(other), "fp32"), pair_batch(pairs, 0, "cpu"))
+    of_tokens = (known["entropy"] * lengths).sum() / lengths.sum()
+    assert of_tokens.item() == pytest.approx(shown["entropy"], rel=1e-4)
 
 
 def test_a_margin_asks_for_more_where_raters_were_sure(tiny, other):

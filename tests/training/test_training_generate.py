@@ -63,11 +63,12 @@ def test_a_sampled_answer_depends_on_its_seed_and_not_on_its_batch(run_dir):
     assert any(texts[0][f"p{n}", 0] != texts[0][f"p{n}", 1] for n in range(9))
 
 
-def test_sampling_draws_from_the_models_probabilities(loaded):
+@pytest.mark.parametrize("top_p", [0.8, 1.0])
+def test_sampling_draws_from_the_models_probabilities(loaded, top_p):
     """The first token of 4,000 answers against softmax at the temperature, cut at top_p."""
     model, tokenizer = loaded
     prompt = ChatTokens(tokenizer, "tiny").prompt([user("say a")])
-    many, temperature, top_p = 4000, 2.0, 0.8
+    many, temperature = 4000, 2.0
     how = Decoding(max_new_tokens=1, temperature=temperature, top_p=top_p)
     answers = decode(model, [prompt] * many, how, seeds=list(range(many)), ends=set(), pad=0)
     drawn = torch.bincount(torch.tensor([answer.tokens[0] for answer in answers]), minlength=tokenizer.vocab_size + 8)
@@ -76,9 +77,22 @@ def test_sampling_draws_from_the_models_probabilities(loaded):
     kept = order[ordered.cumsum(0) - ordered < top_p]
     expected = torch.zeros_like(chances)
     expected[kept] = chances[kept] / chances[kept].sum()
-    assert 2 < len(kept) < len(chances)
+    assert 2 < len(kept) < len(chances) + (top_p == 1)
     assert (drawn[: len(chances)] / many - expected).abs().max() < 0.03
     assert drawn.sum() == drawn[kept].sum()
+
+
+def test_a_prompt_that_is_asked_several_times_goes_through_the_model_once(loaded):
+    model, tokenizer = loaded
+    tokens, widths = ChatTokens(tokenizer, "tiny"), []
+    long, short = (tokens.prompt([user(text)]) for text in ("say red and then say blue", "say two"))
+    prompts, how = [short, long, short, short, long], Decoding(max_new_tokens=8, temperature=1.0)
+    handle = model.get_input_embeddings().register_forward_pre_hook(lambda _, given: widths.append(len(given[0])))
+    together = decode(model, prompts, how, seeds=list(range(5)), ends=set(), pad=0)
+    handle.remove()
+    alone = [decode(model, [one], how, seeds=[n], ends=set(), pad=0)[0] for n, one in enumerate(prompts)]
+    assert [answer.tokens for answer in together] == [answer.tokens for answer in alone]
+    assert widths == [2] + 7 * [5]
 
 
 def test_a_row_may_ask_for_its_own_number_and_system_prompt(run_dir, loaded, tiny):

@@ -140,7 +140,18 @@ def test_a_policy_that_runs_away_is_stopped(run_dir):
     assert "Raise beta" in words
 
 
-def test_a_reward_that_rises_with_length_alone_is_told(run_dir, tmp_path):
+@pytest.mark.parametrize(
+    ("shown", "said"),
+    [
+        ({"reward": 0.1, "answer_tokens": 5.0}, "paid for length"),
+        ({"reward": 0.1, "doubt": 0.1}, "heads came to differ by 0.80 instead of 0.30"),
+        ({"reward": -0.1, "answer_tokens": 5.0, "doubt": 0.1}, None),
+        ({"reward": 0.1, "answer_tokens": 0.1, "doubt": 0.001}, None),
+    ],
+    ids=["longer", "unsure", "no more reward", "more reward alone"],
+)
+def test_a_reward_that_rises_by_what_it_is_not_meant_for_is_told(run_dir, shown, said):
+    """shown: by how much each grows a rollout."""
     run = RunDirectory(run_dir("grpo", {}))
     objective = OnlineObjective(run, None, [], None, GrpoSettings(max_kl=0))
 
@@ -149,10 +160,12 @@ def test_a_reward_that_rises_with_length_alone_is_told(run_dir, tmp_path):
         of_tokens = {"old": torch.zeros(1), "reference": torch.zeros(1)}
 
     for number in range(12):
-        objective.shown = {"reward": number / 10, "answer_tokens": 20.0 + 5 * number}
+        start = {"reward": 0.0, "answer_tokens": 20.0, "doubt": 0.1}
+        objective.shown = {name: value + number * shown.get(name, 0.0) for name, value in start.items()}
         objective._look_out(Quiet())
-    (warning,) = events(run.path, "warning")
-    assert "paid for length" in warning["message"]
+    warnings = [event["message"] for event in events(run.path, "warning")]
+    assert len(warnings) == (said is not None)
+    assert not said or said in warnings[0]
 
 
 def test_what_cannot_be_learnt_from_is_refused_at_once(run_dir, tiny):

@@ -25,9 +25,12 @@ def test_a_known_task_is_learnt_and_shown(run_dir):
     assert result["metrics"]["validation_accuracy"] == 1
     assert result["tokens_per_second"] > 0
     assert result["peak_memory_bytes"] > 0
+    shown = [(event["stage"], event.get("step"), event["id"]) for event in events(folder, "sample")]
+    stages = (("before", None), ("during", 30), ("after", None))
+    assert shown == [(*stage, pk) for stage in stages for pk in (7, 8)]
     after = {event["id"]: event["text"] for event in events(folder, "sample") if event["stage"] == "after"}
     assert after == {7: "red", 8: "two"}
-    assert len(events(folder, "sample")) == 4
+    assert result["metrics"]["validation_entropy"] < 0.3 < result["metrics"]["validation_before_entropy"]
 
 
 def test_every_weight_can_be_tuned(run_dir, tiny):
