@@ -10,9 +10,10 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
-from feedbackhub.projects.access import ADMINISTER, READ_REPORTS
+from feedbackhub.projects.access import ADMINISTER, RATE, READ_REPORTS
 from feedbackhub.projects.models import Role
 from feedbackhub.projects.pages import project_page
+from feedbackhub.rating.selectors import tasks_wait
 
 from . import anomalies, history, pages, selectors
 from .ab_views import pdf
@@ -43,6 +44,8 @@ def leaderboard(request: HttpRequest) -> HttpResponse:
         "fields": pages.fields(request.project, options),
         "moments": {name: request.GET.get(name, "") for name in ("since", "until", "as_of")},
         "board": board,
+        "may_rate": bool(request.roles & RATE),
+        "tasks_wait": bool(board) and not board["rows"] and tasks_wait(request.project),
     }
     if board:
         elo = _elo(request, options)

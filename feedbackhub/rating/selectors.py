@@ -76,6 +76,12 @@ class TaskCounts:
         return self.wanted - self.judged - self.leased
 
 
+def tasks_wait(project: Project) -> bool:
+    """Whether there is anything that raters could judge."""
+    open_states = (Assignment.State.OPEN, Assignment.State.LEASED)
+    return Assignment.objects.filter(project=project, task__check_kind="", state__in=open_states).exists()
+
+
 def task_counts(project: Project) -> list[TaskCounts]:
     tasks = dict(Task.objects.filter(project=project, check_kind="").values_list("kind").annotate(Count("pk")))
     states = (

@@ -1,11 +1,14 @@
 """The board: what counts, what is rated, what a past moment or a slice shows; computed two ways, it says the same."""
 
+import re
 from datetime import UTC, datetime
 
 import pytest
+from django.urls import reverse
 
 from feedbackhub.core.errors import DomainError
 from feedbackhub.leaderboard.selectors import ab, board
+from feedbackhub.rating.tasks import tasks_create
 
 pytestmark = pytest.mark.django_db
 ROWS = {"model", "rating", "se", "lower", "upper", "rank", "rank_lower", "rank_upper", "status"}
@@ -33,6 +36,16 @@ def circle(vote):
 def test_an_empty_project_has_an_empty_board(project):
     answer = board(project=project)
     assert (answer["rows"], answer["votes"], answer["connected"], answer["win_matrix"]) == ([], 0, False, [])
+
+
+def test_an_empty_board_says_what_to_do_next(project, models, answered, alice, dave, client_of):
+    address = reverse("leaderboard:board", args=[project.slug])
+    links = lambda user: re.findall(r'<a class="btn[^>]*>([^<]+)', client_of(user).get(address).content.decode())  # noqa: E731
+    assert links(alice)[-2:] == ["Make tasks", "Import votes"]
+    answered("what ?")
+    tasks_create(project=project, models=models, kind="pairwise")
+    assert links(alice)[-3:] == ["Rate", "Tasks", "Import votes"]
+    assert not {"Rate", "Tasks", "Import votes"} & set(links(dave))
 
 
 def test_the_answer_has_the_contracts_keys(project, circle):
