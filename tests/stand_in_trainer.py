@@ -6,6 +6,7 @@ samples, ignore_sigterm, dies_of_sigterm, stubborn_child (a fork that keeps the 
 its own process id into writers.txt, for the tests that look for a second writer.
 For `generate` it answers each prompt with its own text turned round; a prompt with `[fail]` in it fails the run,
 one with `[once]` does so the first time. For `evaluate` it counts the characters of the texts it is given.
+For `export` it writes a few bytes.
 """
 
 import fcntl
@@ -177,6 +178,18 @@ def score() -> None:
     finish("completed", 0, metrics={})
 
 
+def export() -> None:
+    """Twelve bytes of weights and a card, or as a GGUF file; of an adapter called unwritable only at the second try."""
+    if "unwritable" in spec["base"].get("adapter", "") and once("failed"):
+        fail("no_converter", "It cannot be written here: set LLAMA_CPP to llama.cpp's source tree.")
+    path = directory / ("model.gguf" if settings["format"] == "gguf" else "merged")
+    if settings["format"] == "merged":
+        path.mkdir()
+        (path / "README.md").write_text("# Merged\n")
+    (path if settings["format"] == "gguf" else path / "model.safetensors").write_bytes(b"some weights")
+    finish("completed", 0, path=str(path), bytes=12, sha256="5e" * 32, metrics={})
+
+
 def chat() -> None:
     """Each message turned round, or in capitals by a model in a folder called child; [wait] ends once it is stopped."""
     read, waiting, idle_since = 0, [], time.time()
@@ -215,4 +228,5 @@ print("stand-in at work, pid", os.getpid(), flush=True)
 result = directory / "result.json"
 if result.exists() and json.loads(result.read_text())["status"] == "completed":
     sys.exit(0)
-{"generate": generate, "evaluate": evaluate, "chat": chat, "score": score}.get(spec["recipe"], count)()
+known = {"generate": generate, "evaluate": evaluate, "chat": chat, "score": score, "export": export}
+known.get(spec["recipe"], count)()

@@ -38,6 +38,7 @@ recipes  sft       rows {"messages": [...]}: learns the last answer; or {"instru
          generate  data.prompts, rows {"id", "messages"}: answers into outputs.jsonl
          chat      "models": {name: {path, adapter}} stay loaded and answer what is appended to inbox.jsonl
          evaluate  settings.suite: text-overlap, perplexity, preference-accuracy, forgetting
+         export    settings.format: merged, base and adapter as one folder; gguf, one file for llama.cpp
 bases    causal models; encoder-decoders (T5, BART) too, but for reward, grpo, rloo, ppo
 methods  lora, qlora (base of 4 or 8 bits), frozen (last layers, or the head), full
 Paths in data are relative to DIR; base.path and base.adapter are folders (absolute, or relative to where you are), or a

@@ -538,13 +538,26 @@ class ChatSettings(Settings):
     precision: str = setting("auto", "Number format of the weights at work.", choices=["auto", "bf16", "fp32"])
 
 
+@dataclass(frozen=True)
+class ExportSettings(Settings):
+    """A tuned model in one piece, for other programs."""
+
+    recipe = "export"
+
+    format: str = setting(
+        "merged",
+        "merged: base and adapter as one folder of safetensors; gguf: one file for llama.cpp and what is built on it.",
+        choices=["merged", "gguf"],
+    )
+
+
 RECIPES: dict[str, type[Settings]] = {
     kind.recipe: kind
     for kind in (
         *(SftSettings, RewardSettings, DpoSettings, KtoSettings, OrpoSettings, SimpoSettings),
         *(GrpoSettings, RlooSettings, PpoSettings),
         *(GenerateSettings, ScoreSettings, EvaluateSettings),
-        *(EstimateSettings, WeightsSettings, ChatSettings),
+        *(EstimateSettings, WeightsSettings, ChatSettings, ExportSettings),
     )
 }
 

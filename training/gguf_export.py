@@ -21,24 +21,32 @@ SMOLLM = [
 ]
 
 
-def gguf_export(folder: Path, out: Path) -> None:
-    """Write the model in `folder` (no adapter beside it) to the file `out`, in its 16 bits. Raises TrainingError."""
+def gguf_export(folder: Path, out: Path, *, name: str | None = None) -> None:
+    """Write the model in `folder` (no adapter beside it) to the file `out`, in its 16 bits. Raises TrainingError.
+
+    name: what the file says that the model is called; the folder's if it is not given.
+    """
     if out.exists():
         raise TrainingError("folder_taken", f"{out} exists already. Name a file that does not, or remove it.")
+    converter_check(folder)
     tree = os.environ.get("LLAMA_CPP")
-    if not tree and (missing := unwritable(folder)):
+    out.parent.mkdir(parents=True, exist_ok=True)
+    work = out.with_name(f".{out.name}.part")
+    try:
+        _convert(Path(tree) / CONVERTER, folder, work, name) if tree else _write(folder, work, name or folder.name)
+        work.rename(out)
+    finally:
+        work.unlink(missing_ok=True)
+
+
+def converter_check(folder: Path) -> None:
+    """Raise TrainingError (`no_converter`) where nothing here writes the model in this folder as GGUF."""
+    if not os.environ.get("LLAMA_CPP") and (missing := unwritable(folder)):
         raise TrainingError(
             "no_converter",
             f"{folder} cannot be written as GGUF here: {missing}. llama.cpp's own converter can: set LLAMA_CPP to its "
             "source tree, and pip install -r its requirements/requirements-convert_hf_to_gguf.txt.",
         )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    work = out.with_name(f".{out.name}.part")
-    try:
-        _convert(Path(tree) / CONVERTER, folder, work) if tree else _write(folder, work)
-        work.rename(out)
-    finally:
-        work.unlink(missing_ok=True)
 
 
 def unwritable(folder: Path) -> str | None:
@@ -58,16 +66,17 @@ def unwritable(folder: Path) -> str | None:
     return None
 
 
-def _convert(converter: Path, folder: Path, out: Path) -> None:
+def _convert(converter: Path, folder: Path, out: Path, name: str | None) -> None:
     """By llama.cpp's own converter."""
     command = [sys.executable, str(converter), str(folder), "--outfile", str(out), "--outtype", "auto"]
+    command += ["--model-name", name] if name else []
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode or not out.is_file():
         said = (done.stderr.strip() or done.stdout.strip() or "it gave no reason")[-1000:]
         raise TrainingError("no_converter", f"{converter} (LLAMA_CPP) could not convert {folder}: {said}")
 
 
-def _write(folder: Path, out: Path) -> None:
+def _write(folder: Path, out: Path, name: str) -> None:
     """By the gguf package: metadata, tokenizer, then the tensors with llama.cpp's names."""
     import gguf
     from safetensors import safe_open
@@ -79,7 +88,7 @@ def _write(folder: Path, out: Path) -> None:
     rope = (config.get("rope_parameters") or {}).get("rope_theta") or config.get("rope_theta") or 10000.0
     writer = gguf.GGUFWriter(out, "llama")
     writer.add_type(gguf.GGUFType.MODEL)
-    writer.add_name(folder.name)
+    writer.add_name(name)
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_BF16)
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
     writer.add_vocab_size(config["vocab_size"])
@@ -100,13 +109,13 @@ def _write(folder: Path, out: Path) -> None:
     turned = {"q_proj.weight": heads, "k_proj.weight": kv_heads}
     for path in sorted(folder.glob("*.safetensors")):
         with safe_open(path, framework="pt") as file:
-            for name in file.keys():  # noqa: SIM118 – no mapping
-                weight = file.get_tensor(name).float().numpy()
+            for tensor in file.keys():  # noqa: SIM118 – no mapping
+                weight = file.get_tensor(tensor).float().numpy()
                 for part, of in turned.items():
-                    weight = permuted(weight, of) if name.endswith(part) else weight
+                    weight = permuted(weight, of) if tensor.endswith(part) else weight
                 kind = gguf.GGMLQuantizationType.BF16 if weight.ndim > 1 else gguf.GGMLQuantizationType.F32
                 data = gguf.quants.quantize(weight, kind)
-                writer.add_tensor(names.get_name(name, try_suffixes=(".weight",)), data, raw_dtype=kind)
+                writer.add_tensor(names.get_name(tensor, try_suffixes=(".weight",)), data, raw_dtype=kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

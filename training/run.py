@@ -138,6 +138,8 @@ def _recipe(name: str):
         from .spectra import weights as recipe
     elif name == "chat":
         from .chat import chat as recipe
+    elif name == "export":
+        from .export import export as recipe
     elif name == "generate by an endpoint":
         from .endpoint_answers import generate as recipe
     elif name == "generate":

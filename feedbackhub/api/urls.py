@@ -18,6 +18,7 @@ from . import (
     rounds,
     shares,
     suites,
+    weight_exports,
 )
 
 project = [
@@ -26,6 +27,10 @@ project = [
     path("imports/", catalog.Imports.as_view()),
     path("models/", catalog.Models.as_view()),
     path("models/weights/", catalog.ModelWeights.as_view()),
+    path("models/exports/", weight_exports.WeightExports.as_view()),
+    path("models/exports/<int:pk>/", weight_exports.WeightExportDetail.as_view()),
+    path("models/exports/<int:pk>/stop/", weight_exports.WeightExportStop.as_view()),
+    path("models/exports/<int:pk>/file/", weight_exports.WeightExportFile.as_view()),
     path("prompts/", catalog.Prompts.as_view()),
     path("outputs/", catalog.Outputs.as_view()),
     re_path(r"^media/(?P<digest>[0-9a-f]{64})/$", media.MediaFile.as_view(), name="media-api"),

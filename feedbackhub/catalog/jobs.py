@@ -12,3 +12,8 @@ def generation_run(run_id: int) -> None:
     run = run_supervise(run_id=run_id)
     if run is not None:
         generations.generation_store(run=run)
+
+
+def weight_export_run(run_id: int) -> None:
+    """Bring the making of merged weights or a GGUF file to its end; what it made stays in the run's directory."""
+    run_supervise(run_id=run_id)

@@ -152,6 +152,29 @@ class GenerationRun(models.Model):
         return f"{self.model} in {self.generation}"
 
 
+class WeightExport(models.Model):
+    """A model version in one piece, made in a run of its own and kept in its directory until it is removed."""
+
+    class Format(models.TextChoices):
+        MERGED = "merged", _("Merged weights")
+        GGUF = "gguf", _("GGUF file")
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="weight_exports")
+    model = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="exports")
+    format = models.CharField(max_length=10, choices=Format.choices)
+    run = models.OneToOneField(Run, on_delete=models.PROTECT, related_name="weight_export")
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["project", "model", "format"], name="one_export_a_model_and_format")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model} as {self.format}"
+
+
 class Media(models.Model):
     """A picture or video, held once however many prompts and outputs show it; its file is named by its content."""
 

@@ -1,6 +1,6 @@
 from django.urls import path, re_path
 
-from . import generation_views, media_views, views
+from . import export_views, generation_views, media_views, views
 
 app_name = "catalog"
 urlpatterns = [
@@ -11,6 +11,10 @@ urlpatterns = [
     path("models/new/", views.model_new, name="model_new"),
     path("models/<int:pk>/", views.model, name="model"),
     path("models/<int:pk>/weights/", views.model_weights, name="model_weights"),
+    path("models/<int:pk>/exports/", export_views.exports, name="exports"),
+    re_path(r"^models/(?P<pk>\d+)/exports/(?P<format>merged|gguf)/$", export_views.export_make, name="export_make"),
+    re_path(r"^exports/(?P<pk>\d+)/(?P<action>stop|remove)/$", export_views.export_action, name="export_action"),
+    path("exports/<int:pk>/file/", export_views.export_file, name="export_file"),
     path("generations/", generation_views.generation_list, name="generations"),
     path("generations/<int:pk>/", generation_views.generation, name="generation"),
     re_path(

@@ -14,6 +14,7 @@ from feedbackhub.projects.access import ADMINISTER
 from feedbackhub.projects.pages import project_page
 
 from . import selectors
+from .export_views import exports_shown
 from .forms import ModelForm, PromptFilterForm
 from .media import media_shown
 from .models import ModelVersion, Output
@@ -100,6 +101,7 @@ def model(request: HttpRequest, pk: int) -> HttpResponse:
         "outputs": _with_media(request, list(outputs[:OUTPUTS_SHOWN])),
         "children": selectors.models_of(request.project).filter(parent=found),
         "weights": weights_folder(found),
+        **exports_shown(request.project, found),
     }
     return render(request, "catalog/model.html", context)
 

@@ -31,12 +31,18 @@ def weights_archive(model: ModelVersion) -> tuple[str, Iterator[bytes]]:
     if folder is None:
         message = _('"%(name)s" was not tuned here, so there are no weights of it to be had from this site.')
         raise NotFound(message % {"name": model.name})
-    name = re.sub(r"[^\w.-]+", "-", model.name, flags=re.ASCII).strip("-.") or f"model-{model.pk}"
-    return f"{name}.zip", _zipped(folder, name)
+    name = file_name(model)
+    return f"{name}.zip", zipped(folder, name)
 
 
-def _zipped(folder: Path, name: str) -> Iterator[bytes]:
-    """Weights do not get smaller by packing, so they are stored as they are."""
+def file_name(model: ModelVersion) -> str:
+    """The model version's name as that of a file, without its ending."""
+    return re.sub(r"[^\w.-]+", "-", model.name, flags=re.ASCII).strip("-.") or f"model-{model.pk}"
+
+
+def zipped(folder: Path, name: str) -> Iterator[bytes]:
+    """The folder's files under `name`/ as a ZIP file in chunks; weights do not get smaller by packing, so they are
+    stored as they are."""
     pipe = _Pipe()
     with ZipFile(pipe, "w", ZIP_STORED) as archive:
         for path in sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()):

@@ -4,33 +4,14 @@ import json
 
 import pytest
 import torch
-from training_cast import WORDS, tiny_model
+from training_cast import smol_model
 
 from training.command import main
 
 
 @pytest.fixture(scope="module")
 def smol(tmp_path_factory):
-    """A tiny Llama, keys and values shared by two heads each, with a tokenizer of SmolLM2's kind."""
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
-
-    folder = tiny_model(tmp_path_factory.mktemp("models") / "smol")
-    backend = Tokenizer(models.BPE())
-    cut = [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
-    backend.pre_tokenizer, backend.decoder = pre_tokenizers.Sequence(cut), decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=300, special_tokens=["<pad>", "<end>"], initial_alphabet=alphabet)
-    backend.train_from_iterator([" ".join(WORDS), "what is the good answer? 1234"], trainer)
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="<pad>", eos_token="<end>")
-    tokenizer.add_tokens([AddedToken("<mine>", special=False)])
-    tokenizer.chat_template = "{{ messages[0]['content'] }}"
-    tokenizer.save_pretrained(folder)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
-    torch.manual_seed(0)
-    model.resize_token_embeddings(310, mean_resizing=False)  # more rows than tokens
-    model.save_pretrained(folder)
-    return folder
+    return smol_model(tmp_path_factory.mktemp("models") / "smol", template="{{ messages[0]['content'] }}")
 
 
 @pytest.fixture(autouse=True)

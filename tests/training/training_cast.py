@@ -55,6 +55,30 @@ def tiny_model(folder: Path, *, seed: int = 0, width: int = 32, template: str | 
     return folder
 
 
+def smol_model(folder: Path, *, template: str = TEMPLATE) -> Path:
+    """A tiny Llama, keys and values shared by two heads each, with a tokenizer of SmolLM2's kind."""
+    import torch
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+
+    tiny_model(folder)
+    backend = Tokenizer(models.BPE())
+    cut = [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    backend.pre_tokenizer, backend.decoder = pre_tokenizers.Sequence(cut), decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=300, special_tokens=["<pad>", "<end>"], initial_alphabet=alphabet)
+    backend.train_from_iterator([" ".join(WORDS), "what is the good answer? 1234"], trainer)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="<pad>", eos_token="<end>")
+    tokenizer.add_tokens([AddedToken("<mine>", special=False)])
+    tokenizer.chat_template = template
+    tokenizer.save_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
+    torch.manual_seed(0)
+    model.resize_token_embeddings(310, mean_resizing=False)  # more rows than tokens
+    model.save_pretrained(folder)
+    return folder
+
+
 def user(text: str) -> dict:
     return {"role": "user", "content": text}
 
