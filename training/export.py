@@ -115,13 +115,13 @@ def merged_card(base: Base) -> str:
     path = base.adapter / "README.md"
     text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     front = re.match(r"---\n(.*?)\n---\n", text, re.DOTALL)
-    if front is None:
-        licence = licence_of(base.path)
-        lines = [f"base_model: {json.dumps(base.path)}", *([f"license: {licence}"] if licence else [])]
-        text = text or f"# {Path(base.path).name}, tuned\n"
-    else:
-        lines = [line for line in front[1].splitlines() if not line.startswith("library_name:")]
-        text = text[front.end() :]
+    lines = front[1].splitlines() if front else [f"base_model: {json.dumps(base.path)}"]
+    lines = [line for line in lines if not line.startswith("library_name:")]
+    licence = licence_of(base.path)
+    if licence and not any(line.startswith("license:") for line in lines):
+        lines.append(f"license: {licence}")
+    text = text[front.end() :] if front else text or f"# {Path(base.path).name}, tuned\n"
+    text = text.replace("| Adapter merged into it | none |\n", "")  # said of the base that the adapter belongs to
     heading = re.search(r"^# .*\n", text, re.MULTILINE)
     at = heading.end() if heading else 0
     said = f"{text[:at]}\n{MERGED}\n{'' if text[at:].startswith(chr(10)) else chr(10)}{text[at:]}"

@@ -61,6 +61,7 @@ def test_merged_it_is_one_folder_that_says_what_base_and_adapter_say(run_dir, tu
     card = (made / "README.md").read_text()
     assert "library_name: transformers\n---\n# sft of smol\n\nBase and adapter, merged into one model" in card
     assert "peft" not in card
+    assert "none" not in card.split("## Settings")[0]
     assert "| learning_rate | 0.05 |" in card
     assert (Path(tuned["adapter"]) / "README.md").read_text().count("library_name: peft") == 1
 
