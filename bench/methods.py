@@ -270,7 +270,7 @@ def policy_steps(rows: Rows, reward: dict) -> dict[str, list[Step]]:
         "kto": [Step("kto", {"train": rows.thumbs(POLICY_ROWS)}, TRAINED)],
         "grpo": [Step("grpo", prompts, online, {"reward": reward})],
         "rloo": [Step("rloo", prompts, online, {"reward": reward})],
-        "ppo": [Step("ppo", prompts, {**online, "max_steps": 2 * STEPS_ONLINE}, {"reward": reward})],
+        "ppo": [Step("ppo", prompts, {**online, "max_steps": 4 * STEPS_ONLINE // 3}, {"reward": reward})],
     }
 
 
