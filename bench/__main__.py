@@ -19,6 +19,7 @@ from pathlib import Path
 
 from .methods_page import page_write
 from .servers import postgresql, valkey
+from .training import plot
 
 # What each is measured on; with DATABASE_URL, on that alone.
 DATABASES = {
@@ -106,6 +107,8 @@ def _benchmark(name: str, quick: bool) -> bool:
         (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
         if name == "methods":
             page_write(result)
+        if name == "training":
+            plot(rows, RESULTS / "training.svg")
     return not missed or quick
 
 

@@ -3,7 +3,8 @@
 Each in a process of its own, one after the other. TRL with its defaults (fp32 weights under bf16 autocast, gradient
 checkpointing, 8 rows at once), and with the settings that make it fastest on a CPU with bf16 (bf16 weights, no
 checkpointing, 4 rows twice). 8 pairs a step in all. Tokens: both prompts and both answers of a pair, for all alike,
-though ours computes a prompt once. Seconds: those of the optimiser's steps, loading and tokenising left out.
+though ours computes a prompt once. Seconds: those of the optimiser's steps, loading and tokenising left out. The losses
+(each trainer has its own order of the rows) are drawn into bench/results/training.svg. SHAPES names some of the shapes.
 """
 
 import json
@@ -15,6 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from .plot import curves_write
+
 SHAPES = {"prompt-heavy": (256, 32), "even": (64, 64), "answer-heavy": (64, 128)}  # tokens of prompt and of an answer
 PAIRS_A_STEP, RATE, RANK = 8, 2e-4, 16
 WORDS = "the a cat dog house runs sees small big red old new and or but with over under near far day night".split()  # noqa: SIM905
@@ -22,10 +25,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def run() -> list[dict]:
-    quick = "BENCH_QUICK" in os.environ
-    base = _base()
-    found = []
-    for shape, (prompt, answer) in {"quick": (48, 8)}.items() if quick else SHAPES.items():
+    quick, base, found = "BENCH_QUICK" in os.environ, _base(), []
+    wanted = os.environ.get("SHAPES", "").split() or list(SHAPES)
+    for shape, (prompt, answer) in ({"quick": (48, 8)} if quick else {name: SHAPES[name] for name in wanted}).items():
         steps = 2 if quick else 8
         with tempfile.TemporaryDirectory(prefix="feedbackhub-bench-dpo-") as folder:
             rows = pairs_written(Path(folder) / "rows.jsonl", base, prompt, answer, PAIRS_A_STEP * steps)
@@ -40,11 +42,19 @@ def run() -> list[dict]:
                     "tokens_per_second": rows["tokens"] / one["seconds"],
                     "ours_is_faster": one["seconds"] / measured["ours"]["seconds"],
                     "peak_memory_mb": one["peak_memory_bytes"] / 1e6,
-                    "first_loss": one["losses"][0],
-                    "last_loss": one["losses"][-1],
+                    "losses": json.dumps([round(loss, 4) for loss in one["losses"]]),
                 }
             )
     return found
+
+
+def plot(rows: list[dict], path: Path) -> None:
+    """The loss curves, a panel for each shape."""
+    panels: dict[str, dict] = {}
+    for row in rows:
+        title = f"{row['shape']}, {row['prompt_tokens']}/{row['answer_tokens']} tokens"
+        panels.setdefault(title, {})[row["who"].replace("_", ", ")] = json.loads(row["losses"])
+    curves_write(path, panels, across="step", up="loss")
 
 
 def missed(rows: list[dict]) -> list[str]:
