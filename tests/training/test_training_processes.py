@@ -38,13 +38,13 @@ def curve(folder) -> list[tuple]:
     ]
 
 
-def same(one, two) -> None:
+def same(one, two, rel: float = 1e-4) -> None:
     """The same curve and the same weights, to rounding."""
     ours, theirs = curve(one), curve(two)
     assert len(ours) == len(theirs) > 3
     for here, there in zip(ours, theirs):
         assert here[:2] == there[:2]
-        assert here[2:] == pytest.approx(there[2:], rel=1e-4, abs=1e-5)
+        assert here[2:] == pytest.approx(there[2:], rel=rel, abs=1e-5)
     files = sorted(path.name for path in (one / "adapter").glob("*.safetensors"))
     for name in files:
         ours, theirs = load_file(one / "adapter" / name), load_file(two / "adapter" / name)
@@ -63,7 +63,8 @@ def test_two_processes_learn_what_one_does_with_the_doubled_batch(run_dir, recip
     together = run_dir(recipe, files, settings, name="together")
     with Launched(together) as launched:
         assert launched.ended() == [0, 0]
-    same(alone, together)
+    # Each computes a prompt once for its own share of the answers, which rounds otherwise than for all of them.
+    same(alone, together, rel=1e-4 if recipe in ROWS else 1e-3)
     result = json.loads((together / "result.json").read_text())
     assert result["status"] == "completed"
     assert result["processes"] == 2
@@ -104,7 +105,7 @@ def test_stopped_together_and_run_again_they_come_to_the_same_weights(run_dir):
     for folder in (undisturbed, disturbed):
         steps = [event["step"] for event in events(folder, "metric")]
         assert sorted(set(steps)) == steps == list(range(1, 21))
-        assert [event["stage"] for event in events(folder, "sample")] == ["before", "after"]
+        assert [event["stage"] for event in events(folder, "sample")] == ["before", "during", "after"]
 
 
 def test_what_ends_one_ends_all_with_words(run_dir, tiny, monkeypatch):
