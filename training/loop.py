@@ -51,7 +51,8 @@ class Objective(Protocol):
         """(sum of the rows' weighted losses, sums of the same weight of whatever else is to be shown).
 
         `reference`, where an objective has one, is a tensor of what it keeps of each row once seen; `accompany` is
-        called instead of `loss` where a process has no row of a micro-batch, and others may wait for it there.
+        called instead of `loss` where a process has no row of a micro-batch, and others may wait for it there;
+        `neighbours` says that rows which stand together are less work together.
         """
 
     def state(self) -> dict[str, Tensor]:
@@ -229,8 +230,9 @@ class Training:
 
     def _parts(self, batches: list[list[int]], objective: Objective) -> Iterator[list[int]]:
         """What goes through the model here, of the micro-batches of all processes."""
+        share_of = self.processes.part if getattr(objective, "neighbours", False) else self.processes.share
         for batch in self.memory.parts(batches):
-            if share := self.processes.share(batch):
+            if share := share_of(batch):
                 yield share
             elif hasattr(objective, "accompany"):
                 objective.accompany()

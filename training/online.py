@@ -137,6 +137,7 @@ class OnlineObjective:
     """
 
     has_critic = False
+    neighbours = True  # the prompt of answers that stand together is computed once
 
     def __init__(self, run: RunDirectory, ready: Prepared, prompts: list[Question], judge: Judge, settings: Online):
         self.run, self.ready, self.prompts, self.judge, self.settings = run, ready, prompts, judge, settings
