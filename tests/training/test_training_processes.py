@@ -22,7 +22,15 @@ THUMBS = [
     for number, row in enumerate(PAIRS)
 ]
 ROWS = {"sft": SAID, "dpo": PAIRS, "reward": PAIRS, "orpo": PAIRS, "simpo": PAIRS, "kto": THUMBS}
-ONLINE = {**LEARN, "beta": 0.05, "batch_size": 4, "rollout_prompts": 2, "num_generations": 4, "max_steps": 4}
+ONLINE = {
+    **LEARN,
+    "learning_rate": 5e-4,
+    "beta": 0.05,
+    "batch_size": 4,
+    "rollout_prompts": 2,
+    "num_generations": 4,
+    "max_steps": 4,
+}
 
 
 def doubled(settings: dict) -> dict:
@@ -38,18 +46,19 @@ def curve(folder) -> list[tuple]:
     ]
 
 
-def same(one, two, rel: float = 1e-4) -> None:
+def same(one, two) -> None:
     """The same curve and the same weights, to rounding."""
     ours, theirs = curve(one), curve(two)
     assert len(ours) == len(theirs) > 3
     for here, there in zip(ours, theirs):
         assert here[:2] == there[:2]
-        assert here[2:] == pytest.approx(there[2:], rel=rel, abs=1e-5)
+        assert here[2:] == pytest.approx(there[2:], rel=1e-4, abs=1e-5)
     files = sorted(path.name for path in (one / "adapter").glob("*.safetensors"))
     for name in files:
         ours, theirs = load_file(one / "adapter" / name), load_file(two / "adapter" / name)
         for weight, tensor in ours.items():
-            assert (tensor - theirs[weight]).abs().max() < 1e-3 * tensor.abs().max() + 1e-5, weight
+            # AdamW's first steps go by a gradient's sign, which rounding decides where there is next to none.
+            assert (tensor - theirs[weight]).norm() < 1e-2 * tensor.norm() + 1e-5, weight
     assert files
 
 
@@ -63,8 +72,7 @@ def test_two_processes_learn_what_one_does_with_the_doubled_batch(run_dir, recip
     together = run_dir(recipe, files, settings, name="together")
     with Launched(together) as launched:
         assert launched.ended() == [0, 0]
-    # AdamW's first steps go by a gradient's sign: of answers in other company, rounding shows there.
-    same(alone, together, rel=1e-4 if recipe in ROWS else 1e-3)
+    same(alone, together)
     result = json.loads((together / "result.json").read_text())
     assert result["status"] == "completed"
     assert result["processes"] == 2
