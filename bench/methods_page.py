@@ -13,7 +13,7 @@ can be stopped and gone on with (`STEPS="dpo kto"` does some of them). {machine}
 **How it is judged.** The 3,000 training rows are divided by their prompts. A judge, a reward model, learns from one
 part (55 % of the prompts). The recipes learn from the other part only, and so does the reward model that teaches
 GRPO, RLOO and PPO: no recipe has seen its judge's rows. The base and each tuned model then answer the evaluation's
-prompts (temperature 1, the same seeds, {tokens} tokens at most), and the judge says which answer is better. Settings
+prompts (temperature 1, {tokens} tokens at most), and the judge says which answer is better. Settings
 are chosen on training rows alone; the evaluation's rows are read once for each line below. Intervals are 95 %.
 """
 
