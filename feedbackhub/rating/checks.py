@@ -38,7 +38,7 @@ def check_drawn(project: Project) -> str:
     """Which kind of check, if any, is to come instead of the next task: drawn by the project's shares."""
     if not project.gold_percent and not project.repeat_percent:
         return ""
-    lot = _random.uniform(0, 100)
+    lot = 100 * _random.random()
     if lot < project.gold_percent:
         return Check.GOLD
     return Check.REPEAT if lot < project.gold_percent + project.repeat_percent else ""

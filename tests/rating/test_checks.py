@@ -24,6 +24,7 @@ def always(project):
     """always("gold"): such a check comes before every task, while there is one."""
 
     def set_shares(kind):
+        project.gold_percent = project.repeat_percent = 0
         setattr(project, f"{kind}_percent", 100)
         project.save()
 
