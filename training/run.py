@@ -7,12 +7,13 @@ import time
 import traceback
 from pathlib import Path
 
-from .config import RECIPES, Settings, Tuning
+from .config import RECIPES, Tuning
 from .directory import Companion, RunDirectory
 from .endpoint import asks_endpoint
 from .errors import Held, Stopped, TrainingError, explained
 from .processes import Processes, joined
 from .reading import encoder_check
+from .setting import Settings
 
 COMPLETED, FAILED, HELD = 0, 1, 3
 

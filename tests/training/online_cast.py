@@ -6,8 +6,8 @@ from training_cast import WORDS, user
 from training.data import ChatTokens, Example, Question
 from training.judge import Judge
 from training.models import Base, attach_lora, load_base, load_tokenizer
-from training.online import Rollout
 from training.roles import Roles
+from training.rollout import Rollout
 from training.tuning import Prepared
 
 # Any answer with the word `good` in it that ends by itself is worth 1, any other less.

@@ -8,7 +8,8 @@ import sys
 from training_cast import ROOT, echo_rows, finished
 
 from training.command import main
-from training.config import RECIPES, Settings, schema
+from training.config import RECIPES, schema
+from training.setting import Settings
 
 
 def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess:

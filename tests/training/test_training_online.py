@@ -12,10 +12,11 @@ from training_cast import events, failure, finished, tiny_model, user
 from training import online
 from training.config import GrpoSettings, PpoSettings, RlooSettings
 from training.directory import RunDirectory
-from training.online import OnlineObjective, Rollout, RolloutSchedule
+from training.online import OnlineObjective, RolloutSchedule
 from training.recipes.grpo import Groups
 from training.recipes.ppo import Episodes
 from training.recipes.rloo import LeaveOneOut
+from training.rollout import Rollout
 from training.rules import rules_of
 from training.scoring import example_batch
 

@@ -17,8 +17,9 @@ from torch import Tensor
 
 from ..config import GrpoSettings
 from ..directory import RunDirectory
-from ..online import OnlineObjective, Rollout, learn, token_logprobs
+from ..online import OnlineObjective, learn
 from ..roles import Roles
+from ..rollout import Rollout, token_logprobs
 from ..scoring import answer_sums
 
 

@@ -20,8 +20,9 @@ from torch import Tensor
 
 from ..config import PpoSettings
 from ..directory import RunDirectory
-from ..online import OnlineObjective, Rollout, learn, token_logprobs
+from ..online import OnlineObjective, learn
 from ..roles import Roles
+from ..rollout import Rollout, token_logprobs
 from ..scoring import Batch
 
 
