@@ -113,7 +113,12 @@ class RoundForm(forms.Form):
         return [self[f"setting_{name}"] for name in names]
 
     def _first(self) -> tuple[str, ...]:
-        return FIRST + FIRST_ONLINE if self.recipe in ONLINE else FIRST
+        return first_settings(self.recipe)
+
+
+def first_settings(recipe: str) -> tuple[str, ...]:
+    """The names of those that a person looks at first; not every recipe has them all."""
+    return FIRST + FIRST_ONLINE if recipe in ONLINE else FIRST
 
 
 def _weight(dataset: PreferenceDataset) -> forms.FloatField:

@@ -21,7 +21,7 @@ from .calibration_page import calibration_differences, calibration_slices
 from .datasets import dataset_freeze
 from .estimates import estimate_create, estimate_shown
 from .exports import dataset_export, formats_of
-from .forms import FreezeForm, RoundForm
+from .forms import FreezeForm, RoundForm, first_settings
 from .models import FollowUp
 from .preflight import preflight
 from .presets import preset_get, presets
@@ -182,7 +182,7 @@ def round_page(request: HttpRequest, number: int) -> HttpResponse:
         "series": runs.series(run),
         "samples": runs.samples(run),
         "log": runs.log_tail(run, LOG_LINES),
-        "settings": _settings_shown(tuning_round),
+        **_settings_shown(tuning_round),
         "socket": f"/ws/rounds/{tuning_round.pk}/",
     }
     return render(request, "rounds/round.html", context)
@@ -216,10 +216,19 @@ def estimate(request: HttpRequest, number: int) -> HttpResponse:
     return redirect("rounds:round", request.project.slug, number)
 
 
-def _settings_shown(tuning_round) -> list[tuple[str, object]]:
-    """Every setting of the recipe, as it was given or by default."""
-    rules = schema()[tuning_round.recipe]["settings"]
-    return [(name.replace("_", " "), tuning_round.settings.get(name, rule["default"])) for name, rule in rules.items()]
+def _settings_shown(tuning_round) -> dict[str, list[tuple[str, object]]]:
+    """Every setting of the recipe with its value: `settings`, what was chosen or is looked at first, and `defaults`."""
+    rules, given, first = (
+        schema()[tuning_round.recipe]["settings"],
+        tuning_round.settings,
+        first_settings(tuning_round.recipe),
+    )
+    shown: dict[str, list[tuple[str, object]]] = {"settings": [], "defaults": []}
+    for name, rule in rules.items():
+        value = given.get(name, rule["default"])
+        kind = "settings" if name in first or value != rule["default"] else "defaults"
+        shown[kind].append((name.replace("_", " "), value))
+    return shown
 
 
 def _verdict(tuning_round) -> dict | None:
