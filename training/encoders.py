@@ -92,6 +92,8 @@ def attach_encoder_lora(model, settings):
     """The encoder with a fresh LoRA on its attention; only the LoRA can be trained. B is zero: nothing changes yet."""
     from peft import LoraConfig, get_peft_model
 
+    from .lora import quickened
+
     torch.manual_seed(settings.seed)
     attention = [
         name
@@ -107,7 +109,7 @@ def attach_encoder_lora(model, settings):
         use_rslora=settings.lora_variant == "rslora",
         use_dora=settings.lora_variant == "dora",
     )
-    return get_peft_model(model, config, autocast_adapter_dtype=False)
+    return quickened(get_peft_model(model, config, autocast_adapter_dtype=False))
 
 
 def train_last_encoder_layers(model, layers: int) -> None:

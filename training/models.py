@@ -196,9 +196,11 @@ def attach_adapter(model, base: Base):
     """The model with the base's adapter attached, in the model's own number format. Raises TrainingError."""
     from peft import PeftModel
 
+    from .lora import quickened
+
     fits(model, base)
     # autocast_adapter_dtype would make the adapter fp32, and its products slow and unlike those in training.
-    return PeftModel.from_pretrained(model, base.adapter, autocast_adapter_dtype=False).eval()
+    return quickened(PeftModel.from_pretrained(model, base.adapter, autocast_adapter_dtype=False).eval())
 
 
 def attach_lora(model, settings):
@@ -208,6 +210,8 @@ def attach_lora(model, settings):
     """
     import torch
     from peft import LoraConfig, get_peft_model
+
+    from .lora import quickened
 
     torch.manual_seed(settings.seed)
     config = LoraConfig(
@@ -219,7 +223,7 @@ def attach_lora(model, settings):
         use_rslora=settings.lora_variant == "rslora",
         use_dora=settings.lora_variant == "dora",
     )
-    return get_peft_model(model, config, autocast_adapter_dtype=False)
+    return quickened(get_peft_model(model, config, autocast_adapter_dtype=False))
 
 
 def lora_places(model, settings) -> dict:

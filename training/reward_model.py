@@ -180,6 +180,8 @@ def _attached(policy, folder: Path, name: str):
     from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
     from safetensors.torch import load_file
 
+    from .lora import quickened
+
     config = LoraConfig.from_pretrained(folder)
     if config.task_type != "FEATURE_EXTRACTION":  # an encoder's
         config.task_type, config.modules_to_save = "CAUSAL_LM", None
@@ -191,7 +193,7 @@ def _attached(policy, folder: Path, name: str):
     weights = load_file(folder / "adapter_model.safetensors")
     weights = {key: weight for key, weight in weights.items() if key != SCORE}
     set_peft_model_state_dict(policy, weights, adapter_name=name)
-    return policy
+    return quickened(policy)
 
 
 # --- What the numbers are worth -----------------------------------------------------------------------------------

@@ -49,6 +49,8 @@ class Roles(nn.Module):
         """A fresh LoRA that changes nothing yet, and a value head that says 0 (Huang et al. 2024, arXiv 2403.17031)."""
         from peft import LoraConfig, get_peft_model
 
+        from .lora import quickened
+
         torch.manual_seed(settings.seed + 1)
         if self.shared:
             config = copy.deepcopy(self.policy.peft_config[POLICY])  # the same layers, rank and scale as the policy's
@@ -57,6 +59,7 @@ class Roles(nn.Module):
             shape = {"r": settings.lora_r, "lora_alpha": settings.lora_alpha, "lora_dropout": settings.lora_dropout}
             config = LoraConfig(**shape, target_modules="all-linear", task_type="CAUSAL_LM")
             self.body = get_peft_model(self.body, config, adapter_name=CRITIC, autocast_adapter_dtype=False)
+        quickened(self.body)
         self.trained += [weight for name, weight in self.body.named_parameters() if f".{CRITIC}." in name]
         self.value_head = nn.Parameter(torch.zeros(self.body.config.hidden_size, device=self.device))
         self.trained.append(self.value_head)

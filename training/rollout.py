@@ -5,10 +5,9 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from .data import Example, Question
-from .scoring import Batch, answer_logits, token_entropies
+from .scoring import Batch, answer_logits, chosen_logprobs, token_entropies
 
 
 @dataclass
@@ -93,12 +92,11 @@ class Rollout:
 
 def token_logprobs(model, batch: Batch, temperature: float) -> Tensor:
     """Log-probability of each of the answers' tokens when sampled at this temperature; [tokens], fp32."""
-    return -cross_entropy(answer_logits(model, batch).float() / temperature, batch.targets, reduction="none")
+    return chosen_logprobs(answer_logits(model, batch), batch.targets, temperature)
 
 
 @torch.no_grad()
 def logprobs_and_entropy(model, batch: Batch, temperature: float) -> tuple[Tensor, Tensor]:
     """Likewise, with the entropy in nats of the distribution that each token was drawn from; both [tokens]."""
     logits = answer_logits(model, batch)
-    logprobs = -cross_entropy(logits.float() / temperature, batch.targets, reduction="none")
-    return logprobs, token_entropies(logits, temperature)
+    return chosen_logprobs(logits, batch.targets, temperature), token_entropies(logits, temperature)

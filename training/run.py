@@ -11,7 +11,7 @@ from .config import RECIPES, Tuning
 from .directory import Companion, RunDirectory
 from .endpoint import asks_endpoint
 from .errors import Held, Stopped, TrainingError, explained
-from .processes import Processes, joined
+from .processes import Processes, joined, threads_give_way
 from .reading import encoder_check
 from .setting import Settings
 
@@ -153,9 +153,7 @@ def _recipe(name: str):
 def _environment(spec: dict) -> None:
     """No telemetry, no progress bars in the log, no network unless the base is a hub id; threads that give way."""
     used = [spec.get("base") or {}, spec.get("reward") or {}, *(spec.get("models") or {}).values()]
-    # Threads that wait by spinning keep a second busy process off the cores: two trainings on two cores each ran at a
-    # twentieth of their speed then, instead of a third. Read by OpenMP when torch loads it.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    threads_give_way()
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")

@@ -11,7 +11,7 @@ from itertools import groupby
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.autograd.function import once_differentiable
 
 from .data import Example, Pair
 from .sources import SourceBatch, source_batch
@@ -180,9 +180,43 @@ def answer_logits(model, batch: Batch | SourceBatch) -> Tensor:
         return model(**given, use_cache=False).logits[0]
 
 
-def token_logprobs(logits: Tensor, batch: Batch) -> Tensor:
-    """Log-probability of each answer token; [tokens], fp32."""
-    return -cross_entropy(logits.float(), batch.targets, reduction="none")
+class _Chosen(torch.autograd.Function):
+    """log softmax(logits / temperature) at the targets, some tokens at a time: never all of them in fp32."""
+
+    @staticmethod
+    def forward(ctx, logits: Tensor, targets: Tensor, temperature: float) -> Tensor:
+        norms, found = [], []
+        size = _tokens_at_once(logits)
+        for part, chosen in zip(logits.split(size), targets.split(size)):
+            part = part.float() / temperature
+            norms.append(part.logsumexp(-1))
+            found.append(part.gather(1, chosen[:, None])[:, 0])
+        norm = torch.cat(norms)
+        ctx.save_for_backward(logits, targets, norm)
+        ctx.temperature = temperature
+        return torch.cat(found) - norm
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
+        logits, targets, norm = ctx.saved_tensors
+        found, gradient = torch.empty_like(logits), gradient[:, None] / ctx.temperature
+        size = _tokens_at_once(logits)
+        given = (one.split(size) for one in (logits, targets[:, None], norm[:, None], gradient, found))
+        for part, chosen, among, wanted, into in zip(*given):
+            part = (part.float() / ctx.temperature).sub_(among).exp_().mul_(-wanted)
+            into.copy_(part.scatter_add_(1, chosen, wanted))
+        return found, None, None
+
+
+def _tokens_at_once(logits: Tensor) -> int:
+    """As many as a processor's cache holds in fp32; a GPU takes more."""
+    return 16 if logits.device.type == "cpu" else ENTROPY_TOKENS
+
+
+def chosen_logprobs(logits: Tensor, targets: Tensor, temperature: float = 1.0) -> Tensor:
+    """Log-probability of each target when drawn at this temperature. logits: [tokens, vocabulary]; [tokens], fp32."""
+    return _Chosen.apply(logits, targets, temperature)
 
 
 def answer_sums(values: Tensor, batch: Batch) -> Tensor:
@@ -204,7 +238,7 @@ def answer_logprobs_shown(model, batch: Batch) -> tuple[Tensor, Tensor, dict[str
     """(log-probability, number of tokens) of each answer, and {name: [answers]} of what is to be shown besides: the
     entropy in nats a token, where gradients are off and it delays no training."""
     logits = answer_logits(model, batch)
-    logprobs = token_logprobs(logits, batch)
+    logprobs = chosen_logprobs(logits, batch.targets)
     lengths = answer_sums(torch.ones_like(logprobs), batch)
     shown = {} if torch.is_grad_enabled() else {"entropy": answer_sums(token_entropies(logits), batch) / lengths}
     return answer_sums(logprobs, batch), lengths, shown
@@ -212,5 +246,5 @@ def answer_logprobs_shown(model, batch: Batch) -> tuple[Tensor, Tensor, dict[str
 
 def answer_logprobs(model, batch: Batch) -> tuple[Tensor, Tensor]:
     """(log-probability, number of tokens) of each answer; both [answers]."""
-    logprobs = token_logprobs(answer_logits(model, batch), batch)
+    logprobs = chosen_logprobs(answer_logits(model, batch), batch.targets)
     return answer_sums(logprobs, batch), answer_sums(torch.ones_like(logprobs), batch)

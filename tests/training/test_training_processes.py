@@ -13,6 +13,8 @@ from processes_cast import Launched
 from safetensors.torch import load_file
 from training_cast import ROOT, events, failure, finished, preference_rows
 
+from training.processes import threads_give_way
+
 # Fifteen rows in batches of four, two a step: a micro-batch of one row leaves the second process with none.
 STEPS = {"batch_size": 2, "gradient_accumulation": 2, "epochs": 2, "learning_rate": 0.01, "precision": "fp32"}
 PAIRS = preference_rows()[:15]
@@ -179,3 +181,17 @@ def test_a_step_that_does_not_fit_one_memory_is_halved_in_all(run_dir, monkeypat
     for folder in (alone, together):
         (told,) = (event["message"] for event in events(folder, "warning") if "memory" in event["message"])
         assert told.startswith("Step 1 ran out of memory. From here on")
+
+
+def test_threads_that_wait_give_way_unless_told_otherwise(monkeypatch):
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, "to be undone")
+        monkeypatch.delenv(name)
+    threads_give_way()
+    assert (os.environ["OMP_WAIT_POLICY"], int(os.environ["GOMP_SPINCOUNT"])) == ("PASSIVE", 2000)
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    monkeypatch.delenv("GOMP_SPINCOUNT")
+    threads_give_way()
+    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
+    assert "GOMP_SPINCOUNT" not in os.environ

@@ -10,7 +10,7 @@ from ..config import SftSettings
 from ..data import Example, examples
 from ..directory import RunDirectory
 from ..mixture import Mixture, PartOf
-from ..scoring import answer_logits, answer_sums, example_batch, token_entropies, token_logprobs
+from ..scoring import answer_logits, answer_sums, chosen_logprobs, example_batch, token_entropies
 from ..tuning import prepare, tuned
 
 
@@ -37,7 +37,7 @@ class AnswerLikelihood:
         batch = example_batch([self.rows[row] for row in rows], self.pad, model.device)
         logits = answer_logits(model, batch)
         right = (logits.detach().argmax(-1) == batch.targets).sum()
-        losses = -token_logprobs(logits, batch)
+        losses = -chosen_logprobs(logits, batch.targets)
         values = {"accuracy": right.item()}
         if not torch.is_grad_enabled():
             values["entropy"] = token_entropies(logits).sum().item()
