@@ -240,7 +240,13 @@ def test_the_summarisation_job_from_a_shell(bases, run_dir, tmp_path):
     base = {"path": str(bases["t5"])}
     prompts = [{"id": number, "messages": row["messages"][:1]} for number, row in enumerate(dialogues())]
     references = {number: [row["messages"][1]["content"]] for number, row in enumerate(dialogues())}
-    tuned = run_dir("sft", {"train": dialogues()}, {**LEARN, "lora_r": 32}, base=base, name="tuned")
+    tuned = run_dir(
+        "sft",
+        {"train": dialogues()},
+        {**LEARN, "lora_r": 32, "max_steps": 200, "learning_rate": 0.01},
+        base=base,
+        name="tuned",
+    )
     finished(tuned)
     merged = tmp_path / "merged"
     assert main(["merge", str(bases["t5"]), str(tuned / "adapter"), str(merged)]) == 0
