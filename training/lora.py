@@ -22,7 +22,7 @@ class _Product(torch.autograd.Function):
         found.addmm_(inner, b.t(), alpha=scale)
         ctx.save_for_backward(x, weight, a, b, inner)
         ctx.scale = scale
-        return found.view(*x.shape[:-1], -1)
+        return found.view(*x.shape[:-1], len(weight))
 
     @staticmethod
     @once_differentiable

@@ -218,11 +218,8 @@ def estimate(request: HttpRequest, number: int) -> HttpResponse:
 
 def _settings_shown(tuning_round) -> dict[str, list[tuple[str, object]]]:
     """Every setting of the recipe with its value: `settings`, what was chosen or is looked at first, and `defaults`."""
-    rules, given, first = (
-        schema()[tuning_round.recipe]["settings"],
-        tuning_round.settings,
-        first_settings(tuning_round.recipe),
-    )
+    rules = schema()[tuning_round.recipe]["settings"]
+    given, first = tuning_round.settings, first_settings(tuning_round.recipe)
     shown: dict[str, list[tuple[str, object]]] = {"settings": [], "defaults": []}
     for name, rule in rules.items():
         value = given.get(name, rule["default"])
