@@ -1,5 +1,5 @@
 # Works with make 3.81 (macOS) and later. The variables of docs/operating.md may be given here too: make run PORT=8080
-.PHONY: run test system test-data test-slow test-gpu bench lint
+.PHONY: run test system test-data test-slow test-gpu test-vllm bench lint
 INSTALLED := .venv/installed
 
 run: $(INSTALLED)
@@ -11,7 +11,7 @@ test: $(INSTALLED)
 system:
 	@exec bin/system
 
-test-data test-slow test-gpu: $(INSTALLED)
+test-data test-slow test-gpu test-vllm: $(INSTALLED)
 	@exec bin/test-needing $(@:test-%=%)
 
 bench: $(INSTALLED)

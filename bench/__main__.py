@@ -1,6 +1,6 @@
 """make bench: repeatable benchmarks. Each writes bench/results/NAME.json and prints a table.
 
-python -m bench                  all but peers, ratings, coverage, and the roles and methods of training
+python -m bench                  all but peers, ratings, coverage, and training's roles, methods, reward and packing
 python -m bench rating crowd     some
 python -m bench --quick rating   small and short, to see whether it works; writes nothing
 """
@@ -35,10 +35,12 @@ DATABASES = {
     "peers": ("postgresql",),
     "roles": ("sqlite",),
     "methods": ("sqlite",),
+    "reward": ("sqlite",),
+    "packing": ("sqlite",),
 }
 # Label Studio and Potato are a gigabyte to install, what rates beside us half a one; four roles train, and thousands of
 # simulations run, for minutes.
-OPTIONAL = {"peers", "ratings", "roles", "coverage", "methods"}
+OPTIONAL = {"peers", "ratings", "roles", "coverage", "methods", "reward", "packing"}
 RESULTS = Path(__file__).parent / "results"
 
 

@@ -44,7 +44,7 @@ class Step:
 # --- Rows ------------------------------------------------------------------------------------------------------------
 
 
-def _read(name: str) -> list[dict]:
+def read(name: str) -> list[dict]:
     folder = Path(os.environ.get("FEEDBACKHUB_DATA", ROOT / "../shared/data"))
     rows = [json.loads(line) for line in (folder / name).read_text(encoding="utf-8").splitlines()]
     return rows[:: len(rows) // 20] if QUICK else rows
@@ -55,7 +55,7 @@ def share_of(prompt: str) -> int:
     return int(hashlib.sha256(" ".join(prompt.split()).lower().encode()).hexdigest(), 16) % 100
 
 
-def _pair(row: dict) -> dict:
+def pair(row: dict) -> dict:
     return {
         "id": row["id"],
         "prompt": row["messages"],
@@ -64,16 +64,27 @@ def _pair(row: dict) -> dict:
     }
 
 
+def summary_asked(row: dict) -> dict:
+    """A dialogue as a prompt with its references."""
+    text = "Summarise the dialogue in one or two sentences.\n\n" + row["dialogue"]
+    return {"id": row["id"], "messages": [{"role": "user", "content": text}], "references": row["references"]}
+
+
+def demonstration(asked: dict) -> dict:
+    """A prompt with its first reference as the answer."""
+    return {"messages": [*asked["messages"], {"role": "assistant", "content": asked["references"][0]}]}
+
+
 class Rows:
     """The files, divided."""
 
     def __init__(self):
-        train = _read("preferences_train.jsonl")
-        self.all = [_pair(row) for row in train]
-        self.judge = [_pair(row) for row in train if share_of(row["prompt"]) >= 100 - JUDGE_SHARE]
-        self.policy = [_pair(row) for row in train if share_of(row["prompt"]) < 100 - JUDGE_SHARE]
-        self.evaluation = _read("preferences_eval.jsonl")
-        self.dialogues = _read("dialogues.jsonl")
+        train = read("preferences_train.jsonl")
+        self.all = [pair(row) for row in train]
+        self.judge = [pair(row) for row in train if share_of(row["prompt"]) >= 100 - JUDGE_SHARE]
+        self.policy = [pair(row) for row in train if share_of(row["prompt"]) < 100 - JUDGE_SHARE]
+        self.evaluation = read("preferences_eval.jsonl")
+        self.dialogues = read("dialogues.jsonl")
 
     def thumbs(self, count: int) -> list[dict]:
         """Pairs as thumbs, one answer of each: up and down in turn."""
@@ -96,16 +107,7 @@ class Rows:
         return [{"id": number, "messages": messages} for number, messages in enumerate(found.values())]
 
     def summaries(self, split: str, count: int) -> list[dict]:
-        rows = [row for row in self.dialogues if row["split"] == split][:count]
-        ask = "Summarise the dialogue in one or two sentences.\n\n"
-        return [
-            {
-                "id": row["id"],
-                "messages": [{"role": "user", "content": ask + row["dialogue"]}],
-                "references": row["references"],
-            }
-            for row in rows
-        ]
+        return [summary_asked(row) for row in self.dialogues if row["split"] == split][:count]
 
 
 # --- Runs ------------------------------------------------------------------------------------------------------------
@@ -329,10 +331,7 @@ def policy_row(runs: Runs, rows: Rows, name: str, step: Step, reward: dict) -> d
 
 def sft_row(runs: Runs, rows: Rows) -> dict:
     """ROUGE of summaries of the test dialogues, before and after sft on the others; greedy answers."""
-    told = [
-        {"messages": [*row["messages"], {"role": "assistant", "content": row["references"][0]}]}
-        for row in rows.summaries("dev", 400)
-    ]
+    told = [demonstration(row) for row in rows.summaries("dev", 400)]
     folder = runs.run("sft", Step("sft", {"train": told}, {**TRAINED, "epochs": 1.0}))
     test = rows.summaries("test", 100)
     asked = {"prompts": [{"id": row["id"], "messages": row["messages"]} for row in test]}

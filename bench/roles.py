@@ -26,12 +26,12 @@ def run() -> list[dict]:
     rows = []
     with tempfile.TemporaryDirectory(prefix="feedbackhub-roles-") as folder:
         home = Path(folder)
-        reward = _run(home / "reward", "reward", base, _pairs(8), {"max_steps": 1, "heads": 4})
+        reward = result_of(home / "reward", "reward", base, _pairs(8), {**SAME, "max_steps": 1, "heads": 4})
         judge = {"path": base, "adapter": reward["adapter_path"]}
         for recipe in RECIPES:
             given = _demonstrations(32) if recipe == "sft" else _prompts(32)
             settings, more = ({}, {}) if recipe == "sft" else ({"max_new_tokens": TOKENS}, {"reward": judge})
-            result = _run(home / recipe, recipe, base, given, settings, **more)
+            result = result_of(home / recipe, recipe, base, given, {**SAME, **settings}, **more)
             peak = result["peak_memory_bytes"]
             first = rows[0]["peak_mb"] if rows else peak / 1e6
             rows.append(
@@ -46,12 +46,12 @@ def run() -> list[dict]:
     return rows
 
 
-def _run(folder: Path, recipe: str, base: str, rows: list[dict], settings: dict, **more) -> dict:
+def result_of(folder: Path, recipe: str, base: str, rows: list[dict], settings: dict, **more) -> dict:
     """The result of a run in a process of its own."""
     (folder / "data").mkdir(parents=True)
     (folder / "data" / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     spec = {"recipe": recipe, "base": {"path": base}, "data": {"train": "data/train.jsonl"}}
-    (folder / "run.json").write_text(json.dumps({**spec, "settings": {**SAME, **settings}, **more}))
+    (folder / "run.json").write_text(json.dumps({**spec, "settings": settings, **more}))
     subprocess.run([sys.executable, "-m", "training", "run", str(folder)], cwd=ROOT, capture_output=True)
     result = json.loads((folder / "result.json").read_text())
     if result["status"] != "completed":
@@ -60,7 +60,7 @@ def _run(folder: Path, recipe: str, base: str, rows: list[dict], settings: dict,
 
 
 def _pieces(count: int) -> list[str]:
-    words = (ROOT / "training" / "general_text.txt").read_text().split()
+    words = (ROOT / "training" / "suites" / "general_text.txt").read_text().split()
     starts = [(17 * number) % (len(words) - WORDS) for number in range(count)]
     return [" ".join(words[start : start + WORDS]) for start in starts]
 

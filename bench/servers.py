@@ -44,7 +44,7 @@ def valkey(folder: Path) -> Iterator[str]:
 
 def postgresql(folder: Path) -> AbstractContextManager[str]:
     """A PostgreSQL with its own defaults, fsync among them; its DATABASE_URL."""
-    return postgres.running(folder, free_port(), fsync=True)
+    return postgres.running(folder, free_port())
 
 
 def feedbackhub(port: int) -> AbstractContextManager:

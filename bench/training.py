@@ -1,10 +1,12 @@
 """DPO by `training` and by plain TRL: tokens a second and peak memory, on the same rows, base, LoRA, seed and threads.
 
 Each in a process of its own, one after the other. TRL with its defaults (fp32 weights under bf16 autocast, gradient
-checkpointing, 8 rows at once), and with the settings that make it fastest on a CPU with bf16 (bf16 weights, no
-checkpointing, 4 rows twice). 8 pairs a step in all. Tokens: both prompts and both answers of a pair, for all alike,
-though ours computes a prompt once. Seconds: those of the optimiser's steps, loading and tokenising left out. The losses
-(each trainer has its own order of the rows) are drawn into bench/results/training.svg. SHAPES names some of the shapes.
+checkpointing, 8 rows at once), and with the settings that make it fastest on a CPU (bf16 weights where the processor
+computes in it, no checkpointing, 4 rows twice). Without bf16 the defaults are left out: a processor that only emulates
+it takes a hundred times as long, which says nothing of TRL. 8 pairs a step in all. Tokens: both prompts and both
+answers of a pair, for all alike, though ours computes a prompt once. Seconds: those of the optimiser's steps, loading
+and tokenising left out. The losses (each trainer has its own order of the rows) are drawn into
+bench/results/training.svg. SHAPES names some of the shapes, BENCH_STEPS how many steps (8).
 """
 
 import json
@@ -25,13 +27,14 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def run() -> list[dict]:
-    quick, base, found = "BENCH_QUICK" in os.environ, _base(), []
+    quick, base, found = "BENCH_QUICK" in os.environ, base_folder(), []
     wanted = os.environ.get("SHAPES", "").split() or list(SHAPES)
     for shape, (prompt, answer) in ({"quick": (48, 8)} if quick else {name: SHAPES[name] for name in wanted}).items():
-        steps = 2 if quick else 8
+        steps = 2 if quick else int(os.environ.get("BENCH_STEPS", "8"))
         with tempfile.TemporaryDirectory(prefix="feedbackhub-bench-dpo-") as folder:
             rows = pairs_written(Path(folder) / "rows.jsonl", base, prompt, answer, PAIRS_A_STEP * steps)
-            measured = {who: _measured(Path(folder), who, base, steps) for who in ("ours", "trl_best", "trl_defaults")}
+            compared = ("ours", "trl_best", *(("trl_defaults",) if computes_in_bf16() else ()))
+            measured = {who: measured_alone("bench.training", Path(folder), who, base, steps) for who in compared}
         for who, one in measured.items():
             found.append(
                 {
@@ -69,10 +72,18 @@ def missed(rows: list[dict]) -> list[str]:
     return found
 
 
-def _base() -> Path:
+def base_folder() -> Path:
     folder = Path(os.environ["BENCH_BASE"])
     subprocess.run([sys.executable, "-m", "training", "fetch-base", str(folder)], cwd=ROOT, check=True)
     return folder
+
+
+def computes_in_bf16() -> bool:
+    import torch
+
+    from training.device import device_and_dtype
+
+    return device_and_dtype("auto")[1] == torch.bfloat16
 
 
 def pairs_written(path: Path, base: Path, prompt: int, answer: int, count: int) -> dict:
@@ -94,10 +105,10 @@ def pairs_written(path: Path, base: Path, prompt: int, answer: int, count: int) 
     return {"tokens": count * 2 * (prompt + answer)}
 
 
-def _measured(folder: Path, who: str, base: Path, steps: int) -> dict:
-    """{seconds, losses, peak_memory_bytes} of one trainer, from a process of its own."""
+def measured_alone(module: str, folder: Path, who: str, base: Path, steps: int) -> dict:
+    """{seconds, losses, peak_memory_bytes} of one of a module's trainers, from a process of its own."""
     out = folder / f"{who}.json"
-    command = [sys.executable, "-m", "bench.training", who, str(folder), str(base), str(steps), str(out)]
+    command = [sys.executable, "-m", module, who, str(folder), str(base), str(steps), str(out)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=sys.stderr, env={**os.environ, "HF_HUB_OFFLINE": "1"})
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -107,17 +118,21 @@ def _measured(folder: Path, who: str, base: Path, steps: int) -> dict:
 
 
 def ours(folder: Path, base: Path, steps: int) -> dict:
+    return trained_by_us(folder, base, "dpo", {"max_steps": steps, "learning_rate": RATE, "lora_r": RANK})
+
+
+def trained_by_us(folder: Path, base: Path, recipe: str, settings: dict) -> dict:
+    """{seconds, losses} of a run on the folder's rows.jsonl, 4 rows at once and two such batches a step."""
     from training.run import run as training_run
 
     directory = folder / "run"
     (directory / "data").mkdir(parents=True)
-    (folder / "rows.jsonl").rename(directory / "data" / "train.jsonl")
-    settings = {"max_steps": steps, "learning_rate": RATE, "lora_r": RANK, "batch_size": 4, "gradient_accumulation": 2}
-    spec = {"recipe": "dpo", "base": {"path": str(base)}, "data": {"train": "data/train.jsonl"}, "settings": settings}
+    (directory / "data" / "train.jsonl").write_bytes((folder / "rows.jsonl").read_bytes())
+    settings = {"batch_size": 4, "gradient_accumulation": 2, **settings}
+    spec = {"recipe": recipe, "base": {"path": str(base)}, "data": {"train": "data/train.jsonl"}, "settings": settings}
     (directory / "run.json").write_text(json.dumps(spec))
     if training_run(directory):
         raise SystemExit(1)
-    (directory / "data" / "train.jsonl").rename(folder / "rows.jsonl")
     events = [json.loads(line) for line in (directory / "events.jsonl").read_text().splitlines()]
     losses = [event["values"]["loss"] for event in events if event["type"] == "metric"]
     seconds = json.loads((directory / "result.json").read_text())["training_seconds"]
@@ -125,10 +140,32 @@ def ours(folder: Path, base: Path, steps: int) -> dict:
 
 
 def trl(folder: Path, base: Path, steps: int, **asked) -> dict:
-    from datasets import load_dataset
     from peft import LoraConfig
-    from transformers import TrainerCallback
     from trl import DPOConfig, DPOTrainer
+
+    config = DPOConfig(max_steps=steps, learning_rate=RATE, **trl_common(folder), **asked)
+    lora = LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules="all-linear", task_type="CAUSAL_LM", lora_dropout=0.0)
+    return trained_by_trl(DPOTrainer, folder, str(base), config, lora)
+
+
+def trl_common(folder: Path) -> dict:
+    """What all of TRL's runs here are asked for."""
+    return {
+        "output_dir": str(folder / "trl"),
+        "lr_scheduler_type": "cosine",
+        "logging_steps": 1,
+        "save_strategy": "no",
+        "report_to": [],
+        "use_cpu": True,
+        "disable_tqdm": True,
+        "seed": 0,
+    }
+
+
+def trained_by_trl(trainer, folder: Path, model, config, lora, **more) -> dict:
+    """{seconds, losses} of a TRL trainer on the folder's rows.jsonl."""
+    from datasets import load_dataset
+    from transformers import TrainerCallback
 
     seconds, began = [], []
 
@@ -139,31 +176,12 @@ def trl(folder: Path, base: Path, steps: int, **asked) -> dict:
         def on_step_end(self, *given, **named):
             seconds.append(time.monotonic() - began[-1])
 
-    config = DPOConfig(
-        output_dir=str(folder / "trl"),
-        max_steps=steps,
-        learning_rate=RATE,
-        lr_scheduler_type="cosine",
-        logging_steps=1,
-        save_strategy="no",
-        report_to=[],
-        use_cpu=True,
-        disable_tqdm=True,
-        seed=0,
-        **asked,
-    )
-    trainer = DPOTrainer(
-        model=str(base),
-        args=config,
-        train_dataset=load_dataset("json", data_files=str(folder / "rows.jsonl"), split="train"),
-        peft_config=LoraConfig(
-            r=RANK, lora_alpha=2 * RANK, target_modules="all-linear", task_type="CAUSAL_LM", lora_dropout=0.0
-        ),
-        callbacks=[Clock()],
-    )
-    trainer.train()
-    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    return {"seconds": sum(seconds), "losses": [float(loss) for loss in losses]}
+    rows = load_dataset("json", data_files=str(folder / "rows.jsonl"), split="train")
+    given = {"model": model, "args": config, "train_dataset": rows, "peft_config": lora, "callbacks": [Clock()]}
+    training = trainer(**given, **more)
+    training.train()
+    losses = [float(entry["loss"]) for entry in training.state.log_history if "loss" in entry]
+    return {"seconds": sum(seconds), "losses": losses}
 
 
 def trl_defaults(folder: Path, base: Path, steps: int) -> dict:
@@ -171,15 +189,19 @@ def trl_defaults(folder: Path, base: Path, steps: int) -> dict:
 
 
 def trl_best(folder: Path, base: Path, steps: int) -> dict:
-    return trl(
-        folder,
-        base,
-        steps,
-        model_init_kwargs={"dtype": "bfloat16"},
-        gradient_checkpointing=False,
-        per_device_train_batch_size=4,
-        gradient_accumulation_steps=2,
-    )
+    return trl(folder, base, steps, **trl_fast())
+
+
+def trl_fast() -> dict:
+    """What makes TRL's trainers fastest on a CPU."""
+    bf16 = computes_in_bf16()
+    return {
+        "model_init_kwargs": {"dtype": "bfloat16" if bf16 else "float32"},
+        "bf16": bf16,
+        "gradient_checkpointing": False,
+        "per_device_train_batch_size": 4,
+        "gradient_accumulation_steps": 2,
+    }
 
 
 if __name__ == "__main__":

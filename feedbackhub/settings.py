@@ -220,6 +220,7 @@ SWEEPS = [
     "feedbackhub.imports.services.sweep",
     "feedbackhub.evaluation.services.sweep",
     "feedbackhub.rounds.services.sweep",
+    "feedbackhub.rounds.searches.sweep",
     "feedbackhub.rounds.autopilot.sweep",
     "feedbackhub.tracing.services.sweep",
     "feedbackhub.overview.digest.sweep",

@@ -40,10 +40,13 @@ def _environment() -> None:
 _environment()
 import django  # noqa: E402
 from django.conf import settings  # noqa: E402
+from playwright.sync_api import expect  # noqa: E402
 
 django.setup()
 # The real hasher takes a third of a second, for every member of the cast in every test.
 settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+# A page may be slow where both cores train: what it shows in the end is what counts.
+expect.set_options(timeout=30_000)
 
 
 @pytest.fixture(scope="session")

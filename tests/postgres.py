@@ -22,15 +22,19 @@ def _binaries() -> Path:
 
 
 def start(directory: Path, port: int) -> str:
-    """A cluster as in `running`, without fsync; returns its DATABASE_URL. It is stopped at exit."""
-    cluster = running(directory, port, fsync=False)
+    """A cluster as in `running`, for tests; returns its DATABASE_URL. It is stopped at exit.
+
+    Without fsync, and without autovacuum: when it looks while a test's rows are not committed it takes the tables for
+    empty, and a query that then compares each row with each other one takes minutes.
+    """
+    cluster = running(directory, port, "-c fsync=off -c autovacuum=off")
     atexit.register(cluster.__exit__, None, None, None)
     return cluster.__enter__()
 
 
 @contextmanager
-def running(directory: Path, port: int, *, fsync: bool) -> Iterator[str]:
-    """Make and start a cluster under `directory`, and stop it in the end; its DATABASE_URL.
+def running(directory: Path, port: int, more: str = "") -> Iterator[str]:
+    """Make and start a cluster under `directory`, and stop it in the end; its DATABASE_URL. more: server options.
 
     PostgreSQL refuses to run as root, so root hands it to the user postgres (or nobody).
     """
@@ -51,9 +55,7 @@ def running(directory: Path, port: int, *, fsync: bool) -> Iterator[str]:
     subprocess.run(
         [binaries / "initdb", "-D", cluster, "-U", "feedbackhub", "-A", "trust", "-E", "UTF8", "--no-sync"], **run
     )
-    options = (
-        f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync={'on' if fsync else 'off'}"
-    )
+    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' {more}"
     pg_ctl = [binaries / "pg_ctl", "-D", cluster, "-l", directory / "log", "-w"]
     subprocess.run([*pg_ctl, "-o", options, "start"], **run)
     try:

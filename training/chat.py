@@ -17,14 +17,15 @@ import torch
 
 from .config import ChatSettings, GenerateSettings
 from .data import Fitting
-from .decoding import Chooser, Decoding, end_tokens
 from .directory import RunDirectory
-from .encoder_decoder import tokens_of
 from .errors import TrainingError
 from .generate import context_of
-from .models import base_of, load_policy, load_tokenizer
+from .models import Base, base_of, load_tokenizer
+from .networks.decoding import Chooser, Decoding, end_tokens
+from .networks.encoder_decoder import tokens_of
+from .networks.sources import DecoderRows
 from .outputs import stream_seed, with_system
-from .sources import DecoderRows
+from .side_by_side import load_side_by_side
 
 INBOX = "inbox.jsonl"
 TOLD_EVERY = 0.25  # seconds between two deltas of an answer: as often as an eye needs
@@ -55,15 +56,13 @@ class Inbox:
 class Speaker:
     """A loaded model with what it has read last: of a conversation that goes on, only what is new is computed."""
 
-    def __init__(self, spec: dict, precision: str):
-        base = base_of({"base": spec})
+    def __init__(self, base: Base, model):
         self.tokenizer = load_tokenizer(base.path)
         self.chat = tokens_of(self.tokenizer, base.path)
         self.context = context_of(base.path) or 1 << 30
-        self.model = load_policy(base, precision, merge=True)
+        self.model = model
         self.ends = end_tokens(self.model, self.tokenizer)
-        self.cache = None
-        self.held: list[int] = []
+        self.cache, self.held = None, []  # the keys and values of what it has read, and its tokens
 
     def prompt(self, messages: list[dict], settings: GenerateSettings) -> list[int]:
         """The conversation in tokens; its beginning is cut where it would leave no room for an answer."""
@@ -81,46 +80,50 @@ class Speaker:
         rows = self._rows(prompt)
         size = self.model.config.get_text_config().vocab_size
         choose = Chooser(how, rows.seen, [seed], size, self.model.device)
-        for _ in range(settings.max_new_tokens):
-            token = choose(rows.logits(), [0])
-            if token.item() in self.ends:
-                return
-            yield token.item()
-            rows.take(token)
+        try:
+            for _ in range(settings.max_new_tokens):
+                token = choose(rows.logits(), [0])
+                if token.item() in self.ends:
+                    return
+                yield token.item()
+                rows.take(token)
+        finally:
+            if isinstance(rows, Onward):
+                self.cache, self.held = rows.cache, rows.held
 
     def _rows(self, prompt: list[int]) -> "DecoderRows | Onward":
         if self.model.config.is_encoder_decoder:
             return DecoderRows(self.model, [prompt], self.tokenizer.eos_token_id)
-        return Onward(self, prompt, self._unread(prompt))
-
-    def _unread(self, prompt: list[int]) -> list[int]:
-        """What of the prompt is not in the cache; what the cache holds beyond their common beginning is forgotten."""
-        from transformers import DynamicCache
-
-        common = 0
-        while common < min(len(self.held), len(prompt) - 1) and self.held[common] == prompt[common]:
-            common += 1
-        if self.cache is None or not common or not self.cache.is_croppable or any(self.cache.is_sliding):
-            self.cache, self.held, common = DynamicCache(config=self.model.config), [], 0
-        else:
-            if beyond := len(self.held) - common:
-                self.cache.crop(-beyond)
-            self.held = self.held[:common]
-        return prompt[common:]
+        # An answer has the cache to itself: another that begins meanwhile reads its conversation anew.
+        rows = Onward(self.model, prompt, self.cache, self.held)
+        self.cache, self.held = None, []
+        return rows
 
 
 class Onward:
-    """One conversation of a causal model, behind what its speaker's cache holds. As decoding.PromptRows, of one row."""
+    """One conversation of a causal model, behind what a cache holds of it. As decoding.PromptRows, of one row.
 
-    def __init__(self, speaker: Speaker, prompt: list[int], unread: list[int]):
-        self.speaker, self.seen, self.ids = speaker, [prompt], unread
+    held: the tokens that the cache holds; those beyond their common beginning with the prompt are forgotten.
+    """
+
+    def __init__(self, model, prompt: list[int], cache, held: list[int]):
+        from transformers import DynamicCache
+
+        common = 0
+        while common < min(len(held), len(prompt) - 1) and held[common] == prompt[common]:
+            common += 1
+        if cache is None or not common or not cache.is_croppable or any(cache.is_sliding):
+            cache, common = DynamicCache(config=model.config), 0
+        elif beyond := len(held) - common:
+            cache.crop(-beyond)
+        self.model, self.seen, self.cache = model, [prompt], cache
+        self.held, self.ids = held[:common], prompt[common:]
 
     def logits(self) -> torch.Tensor:
         """[1, vocabulary] of the next token, fp32."""
-        model, cache = self.speaker.model, self.speaker.cache
-        given = torch.tensor([self.ids], device=model.device)
-        out = model(input_ids=given, past_key_values=cache, use_cache=True, logits_to_keep=1)
-        self.speaker.held += self.ids
+        given = torch.tensor([self.ids], device=self.model.device)
+        out = self.model(input_ids=given, past_key_values=self.cache, use_cache=True, logits_to_keep=1)
+        self.held += self.ids
         return out.logits[:, -1].float()
 
     def take(self, token: torch.Tensor) -> None:
@@ -169,12 +172,19 @@ class Spoken:
         }
 
 
+def speakers_of(spec: dict, precision: str) -> dict[str, Speaker]:
+    """run.json's `models`, loaded; those of one base on one copy of its weights. Raises TrainingError."""
+    bases = {name: base_of({"base": one}) for name, one in (spec.get("models") or {}).items()}
+    if not bases:
+        raise TrainingError("bad_run", 'run.json: a chat needs "models": {name: {"path", "adapter"?}, …}.')
+    models = load_side_by_side(list(bases.values()), precision)
+    return {name: Speaker(base, models[base]) for name, base in bases.items()}
+
+
 def chat(run: RunDirectory, spec: dict, settings: ChatSettings) -> dict:
     """Run the recipe; returns what result.json is to say. It ends `idle_seconds` after the last answer."""
     run.check_stop()
-    speakers = {name: Speaker(one, settings.precision) for name, one in (spec.get("models") or {}).items()}
-    if not speakers:
-        raise TrainingError("bad_run", 'run.json: a chat needs "models": {name: {"path", "adapter"?}, …}.')
+    speakers = speakers_of(spec, settings.precision)
     known = {event["id"] for event in run.events() if event["type"] == "answer" and "done" in event}
     inbox, answers, written = Inbox(run.path / INBOX), 0, 0
     run.status("answering", message=f"{len(speakers)} models are loaded")

@@ -27,13 +27,15 @@ Run the recipe of DIR/run.json, or go on from its last checkpoint. For example:
    "settings": {"epochs": 2, "learning_rate": 0.001}}
 
 recipes  sft       rows {"messages": [...]}: learns the last answer; or {"instruction", "input"?, "output"}.
-                   data.mixture, [{"path", "weight"}, ...], instead of data.train: several tasks by weight
+                   data.mixture, [{"path", "weight"}, ...], instead of data.train: several tasks by weight;
+                   settings.packing: several short rows in one piece
          dpo       rows {"prompt": [...], "chosen": [...], "rejected": [...]}
          reward    the same rows; "margin" asks for a distance; "ranking": [[...], ...] instead of chosen, rejected
          orpo, simpo  the same rows, without a reference
          kto       rows {"prompt": [...], "completion": [...], "label": true or false}
          grpo      rows {"prompt": [...]}: writes answers and learns which score well; so do rloo and ppo.
-                   "reward": {"path", "adapter"} names a reward model, settings.rule_... rules; one of both
+                   "reward": {"path", "adapter"} names a reward model, settings.rule_... rules; one of both;
+                   "audit": {"path", "adapter"} a second one, which stops a run that only pleases the first
          score     data.answers, rows {"id", "prompt": [...], "completion": [...]}: rewards into scores.jsonl
          generate  data.prompts, rows {"id", "messages"}: answers into outputs.jsonl
          chat      "models": {name: {path, adapter}} stay loaded and answer what is appended to inbox.jsonl
@@ -135,12 +137,12 @@ def _fetch(folder: Path, keep_download: bool) -> int:
 
 def _estimate(folder: Path, seconds: float, as_json: bool) -> int:
     from .directory import RunDirectory
-    from .run import _environment
+    from .run import environment_set
 
     spec = RunDirectory(folder).spec()
-    _environment(spec)
+    environment_set(spec)
     from .estimate import estimate_of
-    from .estimate_words import words
+    from .estimates.words import words
 
     found = estimate_of(folder, spec, seconds=seconds)
     print(json.dumps(found, indent=2) if as_json else "\n".join(words(found)))
@@ -148,9 +150,9 @@ def _estimate(folder: Path, seconds: float, as_json: bool) -> int:
 
 
 def _merge(base: str, adapter: Path, out: Path) -> int:
-    from .run import _environment
+    from .run import environment_set
 
-    _environment({"base": {"path": base}})
+    environment_set({"base": {"path": base}})
     from .models import merge_into
 
     if out.exists():

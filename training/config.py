@@ -19,6 +19,10 @@ def learning_rate(default: float) -> Any:
     return setting(default, help, minimum=1e-9, maximum=1)
 
 
+def adam_epsilon(default: float) -> Any:
+    return setting(default, "Added to the root in AdamW's step.", minimum=0, maximum=1)
+
+
 @dataclass(frozen=True)
 class Tuning(Settings):
     """What every recipe that changes weights has."""
@@ -84,6 +88,8 @@ class Tuning(Settings):
     # As TRL's and Hugging Face's trainers take it in their LoRA recipes.
     warmup_ratio: float = setting(0.05, "Share of the steps over which the learning rate rises.", minimum=0, maximum=1)
     weight_decay: float = setting(0.0, "AdamW's weight decay.", minimum=0, maximum=1)
+    # AdamW's own, which TRL keeps too, as it does the betas 0.9 and 0.999.
+    adam_epsilon: float = adam_epsilon(1e-8)
     # The usual 1.0: one bad batch cannot throw the weights far.
     max_grad_norm: float = setting(1.0, "Gradients are scaled down to this norm; 0: never.", minimum=0)
     seed: int = setting(0, "Of the rows' order, the adapter's start and dropout.", minimum=0, maximum=2**31 - 1)
@@ -123,6 +129,13 @@ class SftSettings(Tuning):
 
     epochs: float = epochs(2.0)
     learning_rate: float = learning_rate(1e-3)
+    # Off: batches of rows of like length have hardly any padding left (docs/training.md), and a packed step learns from
+    # several times as many rows.
+    packing: bool = setting(
+        False,
+        "Several short rows go through the model as one piece of max_length tokens, none seeing another; batch_size "
+        "counts pieces.",
+    )
 
 
 DPO_LOSSES = [
@@ -282,6 +295,18 @@ class Online(Tuning):
     rollout_prompts: int = setting(4, "Prompts answered between two looks at the rewards.", minimum=1, maximum=65536)
     num_generations: int = setting(8, "Answers to each prompt.", minimum=1, maximum=1024)
     rollout_batch_size: int = setting(32, "Answers written or scored at once.", minimum=1, maximum=1024)
+    rollout_engine: str = setting(
+        "own",
+        "What writes the answers: our own decoder, or vllm, where that package is installed; vllm wants method lora.",
+        choices=["own", "vllm"],
+    )
+    # TRL's vllm_gpu_memory_utilization beside a training on the same device.
+    vllm_memory: float = setting(
+        0.3,
+        "Share of the device's memory, a GPU's or else the machine's, that vllm takes.",
+        minimum=0.001,
+        maximum=0.95,
+    )
     update_epochs: int = setting(1, "How often a rollout's answers are learnt from.", minimum=1, maximum=100)
     # Schulman et al. 2017, arXiv 1707.06347, table 3.
     epsilon: float = setting(
@@ -294,6 +319,14 @@ class Online(Tuning):
     )
     max_kl: float = setting(
         2.0, "Stop when the divergence from the parent exceeds this, in nats a token; 0: never.", minimum=0
+    )
+    # Length and doubt are signs that may mislead (a rule may want longer answers); a second opinion is evidence.
+    on_hacking: str = setting(
+        "audit",
+        "What is done when the reward rises by what it is not meant for. warn: it is told; audit: the training stops "
+        "and goes back to its best weights when a second reward model likes the answers less; any: it also stops when "
+        "answers grow by half, or the reward model's heads come to differ.",
+        choices=["warn", "audit", "any"],
     )
     reward_weight: float = setting(1.0, "What the reward model counts.", minimum=-1000, maximum=1000)
     rule_weight: float = setting(1.0, "What the rules count: their mean, from 0 to 1.", minimum=-1000, maximum=1000)
@@ -357,6 +390,13 @@ class PpoSettings(Online):
     value_clip: float = setting(
         0.2, "How far the critic's value may leave its old one before it stops paying.", minimum=0.001, maximum=1000
     )
+    # Huang et al. 2024, arXiv 2403.17031, and Ouyang et al. 2022: a reward is 0 for the parent, so that the critic,
+    # which begins at 0, begins in the middle.
+    normalise_rewards: bool = setting(
+        True, "Scores count in standard deviations from the mean of those that the parent's own answers got."
+    )
+    # Huang et al. 2022, "The 37 implementation details of PPO", 3.
+    adam_epsilon: float = adam_epsilon(1e-5)
     whiten_rewards: bool = setting(False, "Rewards are divided by their standard deviation over a rollout's tokens.")
     # Ziegler et al. 2019, arXiv 1909.08593, section 2.2: a target of 6 nats an answer and more.
     kl_target: float | None = setting(

@@ -1,6 +1,8 @@
 """What a run here computes on, and how much memory it has, holds and could still take."""
 
 import platform
+import resource
+import sys
 from pathlib import Path
 
 
@@ -9,8 +11,6 @@ def device(precision: str) -> dict:
     import psutil
     import torch
 
-    from .models import device_and_dtype
-
     place, dtype = device_and_dtype(precision)
     known = {"kind": place.type, "precision": str(dtype).removeprefix("torch."), "threads": torch.get_num_threads()}
     if place.type == "cuda":
@@ -18,6 +18,17 @@ def device(precision: str) -> dict:
     else:
         total, name = psutil.virtual_memory().total, processor()
     return {**known, "name": name, "memory_bytes": total, "free_bytes": memory_free()}
+
+
+def device_and_dtype(precision: str):
+    """(torch device, dtype) to work on: bf16 on a GPU or a CPU that computes in it, else fp32."""
+    import torch
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if precision != "auto":
+        return device, {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[precision]
+    fast = device.type == "cuda" or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return device, torch.bfloat16 if fast else torch.float32
 
 
 def processor() -> str:
@@ -39,15 +50,20 @@ def synchronise() -> None:
 
 
 def memory_peak() -> int:
-    from .run import peak_memory_bytes
-
-    return peak_memory_bytes()
+    """The most bytes this process has held: of the GPU where one is used, else of the machine."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+        return torch.cuda.max_memory_allocated()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def memory_now() -> int:
-    from .loop import memory_bytes
+    """Bytes in use now: of the GPU where there is one, else this process's resident memory."""
+    import psutil
+    import torch
 
-    return memory_bytes()
+    return torch.cuda.memory_allocated() if torch.cuda.is_available() else psutil.Process().memory_info().rss
 
 
 def memory_free() -> int:

@@ -1,27 +1,25 @@
 """The recipe evaluate: measure answers or a model; every number with a bootstrap interval, each row in scores.jsonl."""
 
 import math
-from pathlib import Path
 
 from . import data, metrics
 from .config import EvaluateSettings
 from .directory import RunDirectory, to_json
-from .encoder_decoder import tokens_of
-from .measuring import Asked, each_batch, losses, report
 from .metrics import Measured
-from .overlap import ANSWER_MATCH, TEXT_OVERLAP, Overlap
-
-GENERAL_TEXT = Path(__file__).parent / "general_text.txt"
+from .networks.encoder_decoder import tokens_of
+from .suites.forgetting import forgetting
+from .suites.measuring import Asked, each_batch, losses, report, text_examples
+from .suites.overlap import ANSWER_MATCH, TEXT_OVERLAP, Overlap
 
 
 def evaluate(run: RunDirectory, spec: dict, settings: EvaluateSettings) -> dict:
     """Run the recipe; returns what result.json is to say, `metrics` as {name: {value, lower, upper, n}}."""
     if settings.suite == "answers":
-        from .answers import answers as suite
+        from .suites.answers import answers as suite
     elif settings.suite == "task":
-        from .harness import task as suite
+        from .suites.harness.tasks import task as suite
     elif settings.suite == "reward":
-        from .rewarding import reward as suite
+        from .suites.rewarding import reward as suite
     else:
         suite = SUITES[settings.suite]
     return suite(run, spec, settings)
@@ -130,7 +128,7 @@ def perplexity(run: RunDirectory, spec: dict, settings: EvaluateSettings) -> dic
     for place, row in data.read_rows(run.path, name):
         count += 1
         if key == "texts" and isinstance(row.get("text"), str):
-            rows += _text_examples(asked, row["text"], settings.max_length, row.get("id"))
+            rows += text_examples(asked, row["text"], settings.max_length, row.get("id"))
             continue
         tokens = tokens or tokens_of(tokenizer, base.path)
         if key == "texts":
@@ -156,43 +154,6 @@ def perplexity(run: RunDirectory, spec: dict, settings: EvaluateSettings) -> dic
 
 def _assistant(text: str) -> dict:
     return {"role": "assistant", "content": text}
-
-
-def _text_examples(asked: Asked, text: str, max_length: int, id: object) -> list[data.Example]:
-    """A plain text as examples without a prompt, in pieces of at most max_length tokens.
-
-    An encoder–decoder reads the first half of a piece and is measured on the second: prefix language modelling, Raffel
-    et al. 2020, arXiv 1910.10683, section 3.2.1.
-    """
-    ids = asked.tokenizer(text)["input_ids"]
-    pieces = [ids[start : start + max_length] for start in range(0, len(ids), max_length)]
-    pieces = [piece for piece in pieces if len(piece) > 1]
-    if asked.start is None:
-        return [data.Example([], piece, id) for piece in pieces]
-    halves = [(piece[: len(piece) // 2], piece[len(piece) // 2 :]) for piece in pieces]
-    return [data.Example(first, second, id, asked.start) for first, second in halves]
-
-
-def forgetting(run: RunDirectory, spec: dict, settings: EvaluateSettings) -> dict:
-    """Perplexity on a fixed general text of our own; with an adapter also the base's, and how much worse it became.
-
-    A tuned model that forgot general language has a ratio well above 1.
-    """
-    asked = Asked(run, spec, settings)
-    paragraphs = [text.strip() for text in GENERAL_TEXT.read_text(encoding="utf-8").split("\n\n") if text.strip()]
-    rows = [
-        example
-        for number, text in enumerate(paragraphs)
-        for example in _text_examples(asked, text, settings.max_length, number)
-    ]
-    after, lengths = losses(asked, rows)
-    measured = {"perplexity": metrics.perplexity_of(after, lengths)}
-    if asked.base.adapter:
-        before, _ = losses(asked, rows, adapter=False)
-        measured["base_perplexity"] = metrics.perplexity_of(before, lengths)
-        measured["perplexity_ratio"] = metrics.perplexity_of([a - b for a, b in zip(after, before)], lengths)
-    result = report(run, settings, measured, [row.id for row in rows])
-    return {**result, "base_path": asked.base.path, **asked.reuse.told()}
 
 
 def preference_accuracy(run: RunDirectory, spec: dict, settings: EvaluateSettings) -> dict:
@@ -231,7 +192,7 @@ def _pair_logprobs(run: RunDirectory, settings: EvaluateSettings, model, pairs: 
     """Log-probabilities (chosen, rejected) of each pair: by the model, and by the base if wanted (else [])."""
     import torch
 
-    from .scoring import answer_logprobs, pair_batch
+    from .networks.scoring import answer_logprobs, pair_batch
 
     policy, reference = [(0.0, 0.0)] * len(pairs), [(0.0, 0.0)] * len(pairs) if with_reference else []
     for numbers, batch in each_batch(run, settings, model.device, pairs, pair_batch):

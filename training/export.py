@@ -12,9 +12,9 @@ from .config import ExportSettings
 from .directory import RunDirectory, sync_directory, write_whole
 from .errors import TrainingError
 from .gguf_export import converter_check, gguf_export
+from .loop.tuning import licence_of
 from .models import Base, base_of, merge_into, readable
-from .reward_model import HEADS
-from .tuning import licence_of
+from .rewards.reward_model import HEADS
 
 # What is written into the run directory.
 NAMES = {"merged": "merged", "gguf": "model.gguf"}

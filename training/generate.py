@@ -8,10 +8,10 @@ from pathlib import Path
 
 from . import data
 from .config import GenerateSettings
-from .decoding import Answer, Decoding, decode, end_tokens
 from .directory import RunDirectory, to_json
-from .encoder_decoder import tokens_of
 from .models import base_of, load_policy, load_tokenizer
+from .networks.decoding import Answer, Decoding, decode, end_tokens
+from .networks.encoder_decoder import tokens_of
 from .outputs import OUTPUTS, outputs_done, stream_seed, with_system
 
 

@@ -4,6 +4,7 @@ Every metric is a function from predictions and references to its per-row statis
 sum into a value; so that one bootstrap serves them all.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -70,3 +71,13 @@ def paired_difference(ours: Measured, theirs: Measured, counts: np.ndarray) -> d
     tail = min(np.mean(drawn <= 0), np.mean(drawn >= 0))
     known = {"value": float(value), "lower": float(lower), "upper": float(upper), "n": len(ours.statistics)}
     return {**known, "p_value": float(min(1.0, max(2 * tail, 1 / len(drawn))))}
+
+
+def sign_test(differences: Sequence[float]) -> float:
+    """Two-sided p-value of as many positive and negative differences, were both as likely; zeros tell nothing.
+
+    The exact binomial test (for right and wrong answers McNemar's, 1947).
+    """
+    turned = [difference > 0 for difference in differences if difference]
+    fewer = min(sum(turned), len(turned) - sum(turned))
+    return min(1.0, 2 * sum(math.comb(len(turned), n) for n in range(fewer + 1)) / 2 ** len(turned))

@@ -11,9 +11,10 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
+from .device import device_and_dtype
 from .directory import RunDirectory, write_whole
-from .encoder_decoder import seq2seq_config
 from .errors import TrainingError
+from .networks.encoder_decoder import seq2seq_config
 
 # Beside an adapter: the fingerprint of the weights that it was trained on.
 BASE_MARK = "base.json"
@@ -79,17 +80,6 @@ def base_path(path: str) -> str:
 # --- Loading ---------------------------------------------------------------------------------------------------------
 
 
-def device_and_dtype(precision: str):
-    """(torch device, dtype) to work on: bf16 on a GPU or a CPU that computes in it, else fp32."""
-    import torch
-
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if precision != "auto":
-        return device, {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[precision]
-    fast = device.type == "cuda" or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return device, torch.bfloat16 if fast else torch.float32
-
-
 def load_tokenizer(path: str):
     """The tokenizer of a folder or hub id. Raises TrainingError (`base_missing`)."""
     from transformers import AutoTokenizer
@@ -110,7 +100,7 @@ def load_base(path: str, precision: str = "auto", quantisation: str | None = Non
     from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
     from transformers.utils.logging import disable_progress_bar
 
-    from .attention import short_rows_attention
+    from .networks.attention import short_rows_attention
 
     disable_progress_bar()
     device, dtype = device_and_dtype(precision)
@@ -196,7 +186,7 @@ def attach_adapter(model, base: Base):
     """The model with the base's adapter attached, in the model's own number format. Raises TrainingError."""
     from peft import PeftModel
 
-    from .lora import quickened
+    from .networks.lora import quickened
 
     fits(model, base)
     # autocast_adapter_dtype would make the adapter fp32, and its products slow and unlike those in training.
@@ -211,7 +201,7 @@ def attach_lora(model, settings):
     import torch
     from peft import LoraConfig, get_peft_model
 
-    from .lora import quickened
+    from .networks.lora import quickened
 
     torch.manual_seed(settings.seed)
     config = LoraConfig(
@@ -330,17 +320,21 @@ def adapter_check(adapter: Path) -> None:
         raise TrainingError("adapter_missing", f"The adapter {adapter} is of type {kind}; only LORA can be used.")
 
 
-def adapter_shapes(adapter: Path) -> dict[str, tuple[int, int]]:
-    """Module name in the base → (out, in) of the weight that the adapter adds to."""
+def adapter_tensors(adapter: Path) -> dict[str, list[int]]:
+    """Name → shape of all that the adapter holds."""
     from safetensors import safe_open
 
-    shapes: dict[str, list] = {}
     with safe_open(adapter / "adapter_model.safetensors", framework="numpy") as file:
-        for name in file.keys():  # noqa: SIM118 – no mapping
-            found = re.fullmatch(r"base_model\.model\.(.+)\.lora_(A|B)\.weight", name)
-            if found:
-                shape = file.get_slice(name).get_shape()
-                shapes.setdefault(found[1], [0, 0])[0 if found[2] == "B" else 1] = shape[0 if found[2] == "B" else 1]
+        return {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118 – no mapping
+
+
+def adapter_shapes(adapter: Path) -> dict[str, tuple[int, int]]:
+    """Module name in the base → (out, in) of the weight that the adapter adds to."""
+    shapes: dict[str, list] = {}
+    for name, shape in adapter_tensors(adapter).items():
+        if found := re.fullmatch(r"base_model\.model\.(.+)\.lora_(A|B)\.weight", name):
+            place = 0 if found[2] == "B" else 1
+            shapes.setdefault(found[1], [0, 0])[place] = shape[place]
     return {module: tuple(shape) for module, shape in shapes.items()}
 
 

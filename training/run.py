@@ -1,18 +1,19 @@
 """Read a run directory, run its recipe, write a result: what `python -m training run DIR` does."""
 
 import os
-import resource
 import sys
 import time
 import traceback
+import warnings
 from pathlib import Path
 
-from .config import RECIPES, Tuning
+from .config import Tuning
+from .device import memory_peak
 from .directory import Companion, RunDirectory
 from .endpoint import asks_endpoint
 from .errors import Held, Stopped, TrainingError, explained
+from .kinds import BY_AN_ENDPOINT, function_of, settings_of
 from .processes import Processes, joined, threads_give_way
-from .reading import encoder_check
 from .setting import Settings
 
 COMPLETED, FAILED, HELD = 0, 1, 3
@@ -88,72 +89,19 @@ def _work(directory: RunDirectory) -> dict:
         message = f"{spec['recipe']} runs in one process; {processes.count} were launched. Run it without a launcher."
         raise TrainingError("bad_run", message)
     directory.status("loading", message=f"{spec['recipe']}, attempt {directory.attempt}")
-    _environment(spec)
+    environment_set(spec)
     by_endpoint = spec["recipe"] == "generate" and asks_endpoint(spec)
-    result = _recipe("generate by an endpoint" if by_endpoint else spec["recipe"])(directory, spec, settings)
+    result = function_of(BY_AN_ENDPOINT if by_endpoint else spec["recipe"])(directory, spec, settings)
     launched = {"processes": processes.count} if processes.count > 1 else {}
     return {**result, **launched, **_measures(settings)}
 
 
-def settings_of(spec: dict) -> tuple[Settings, dict]:
-    """The recipe's checked settings and the run's description. Raises TrainingError."""
-    recipe = spec.get("recipe")
-    if recipe not in RECIPES:
-        message = f'run.json: recipe "{recipe}" is not available; these are: {", ".join(RECIPES)}.'
-        raise TrainingError("unknown_recipe", message)
-    given = spec.get("settings", {})
-    if "seed" in spec and isinstance(given, dict):
-        given = {"seed": spec["seed"], **given}
-    settings = RECIPES[recipe].from_dict(given)
-    encoder_check(recipe, spec)
-    if not isinstance(spec.get("data", {}), dict):
-        raise TrainingError("bad_run", "run.json: data must be an object of file names, such as data/train.jsonl.")
-    return settings, spec
-
-
-def _recipe(name: str):
-    """The function of a recipe; imported only now, for its libraries take seconds."""
-    if name == "sft":
-        from .recipes.sft import sft as recipe
-    elif name == "reward":
-        from .recipes.reward import reward as recipe
-    elif name == "score":
-        from .score import score as recipe
-    elif name == "dpo":
-        from .recipes.dpo import dpo as recipe
-    elif name == "kto":
-        from .recipes.kto import kto as recipe
-    elif name == "grpo":
-        from .recipes.grpo import grpo as recipe
-    elif name == "rloo":
-        from .recipes.rloo import rloo as recipe
-    elif name == "ppo":
-        from .recipes.ppo import ppo as recipe
-    elif name == "orpo":
-        from .recipes.orpo import orpo as recipe
-    elif name == "simpo":
-        from .recipes.simpo import simpo as recipe
-    elif name == "estimate":
-        from .estimate import estimate as recipe
-    elif name == "weights":
-        from .spectra import weights as recipe
-    elif name == "chat":
-        from .chat import chat as recipe
-    elif name == "export":
-        from .export import export as recipe
-    elif name == "generate by an endpoint":
-        from .endpoint_answers import generate as recipe
-    elif name == "generate":
-        from .generate import generate as recipe
-    else:
-        from .evaluate import evaluate as recipe
-    return recipe
-
-
-def _environment(spec: dict) -> None:
+def environment_set(spec: dict) -> None:
     """No telemetry, no progress bars in the log, no network unless the base is a hub id; threads that give way."""
     used = [spec.get("base") or {}, spec.get("reward") or {}, *(spec.get("models") or {}).values()]
     threads_give_way()
+    # What PEFT asks of transformers is nothing that a reader of the log could mend.
+    warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -168,17 +116,8 @@ def _failure(directory: RunDirectory, kind: str, message: str) -> dict:
 
 def _measures(settings: Settings | None = None) -> dict:
     """What every result tells: peak memory, versions, settings."""
-    measures = {"peak_memory_bytes": peak_memory_bytes(), "versions": versions()}
+    measures = {"peak_memory_bytes": memory_peak(), "versions": versions()}
     return {**measures, "settings": settings.as_dict()} if settings else measures
-
-
-def peak_memory_bytes() -> int:
-    """The most memory this process has held: of the GPU where one is used, else of the machine."""
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available() and torch.cuda.max_memory_allocated():
-        return torch.cuda.max_memory_allocated()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def versions() -> dict:

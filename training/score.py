@@ -4,8 +4,8 @@ from . import data
 from .config import ScoreSettings
 from .directory import RunDirectory, to_json, write_whole
 from .models import base_of, load_tokenizer
-from .reading import tokens_of
-from .reward_model import answer_rewards, reward_load
+from .networks.reading import tokens_of
+from .rewards.reward_model import answer_rewards, reward_load
 
 SCORES = "scores.jsonl"
 

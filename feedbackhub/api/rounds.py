@@ -38,6 +38,10 @@ class RoundBody(Strict):
     dataset = serializers.IntegerField(required=False, help_text="Or a mixture.")
     mixture = MixtureBody(many=True, required=False, help_text="For sft: several datasets, each with its weight.")
     reward_model = serializers.CharField(required=False)
+    audit_model = serializers.CharField(
+        required=False,
+        help_text="For grpo, rloo, ppo: a second reward model that looks on.",
+    )
     settings = serializers.DictField(required=False, default=dict)
     preset = serializers.ChoiceField(PRESETS, required=False, help_text="What settings leaves open is taken from it.")
 
@@ -79,6 +83,8 @@ def round_shown(tuning_round: Round) -> dict:
         shown["mixture"] = [{"dataset": part.dataset_id, "weight": part.weight} for part in parts]
     if tuning_round.reward_model_id:
         shown["reward_model"] = tuning_round.reward_model.name
+    if tuning_round.audit_model_id:
+        shown["audit_model"] = tuning_round.audit_model.name
     if run.error_message:
         shown["error"] = {"kind": run.error_kind, "message": run.error_message}
     if run.result:
@@ -148,7 +154,7 @@ class Rounds(Endpoint):
     def post(self, request: Request, slug: str) -> Response:
         project = self.project(request, slug, ADMINISTER)
         body = dict(self.read(request, RoundBody))
-        for name in ("base_model", "reward_model"):
+        for name in ("base_model", "reward_model", "audit_model"):
             if name in body:
                 body[name] = model_by_name(project=project, name=body[name])
         if ("dataset" in body) == bool(body.get("mixture")):
@@ -169,9 +175,8 @@ class Rounds(Endpoint):
 
 class RoundEndpoint(Endpoint):
     def round(self, request: Request, pk: int, allowed: frozenset[str]) -> Round:
-        found = (
-            Round.objects.select_related("project", "run", "model", "base_model", "reward_model").filter(pk=pk).first()
-        )
+        with_it = ("project", "run", "model", "base_model", "reward_model", "audit_model")
+        found = Round.objects.select_related(*with_it).filter(pk=pk).first()
         if found is None:
             raise NotFound(f"There is no round {pk} that you may see.")
         require(request.user, found.project, allowed)

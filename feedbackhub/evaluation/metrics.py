@@ -44,6 +44,15 @@ METRICS = {
     "perplexity_ratio": Metric(
         _("Perplexity ratio"), False, _("Tuned over base: 1 is unchanged, above 1 it forgot."), digits=3
     ),
+    "accuracy": Metric(
+        _("General questions"), True, _("Simple questions of all kinds whose likeliest answer is right (%).")
+    ),
+    "base_accuracy": Metric(
+        _("General questions, base"), True, _("The same questions, with the adapter switched off (%).")
+    ),
+    "accuracy_change": Metric(
+        _("General questions, change"), True, _("Tuned minus base, in percentage points: below 0 it forgot.")
+    ),
 }
 
 

@@ -15,7 +15,7 @@ class Suite(models.TextChoices):
 
     TEXT_OVERLAP = "text-overlap", _("ROUGE, BLEU and chrF against references")
     PERPLEXITY = "perplexity", _("Perplexity of the references")
-    FORGETTING = "forgetting", _("Perplexity on a fixed general text")
+    FORGETTING = "forgetting", _("General language: a fixed text and simple questions")
     ANSWER_MATCH = "answer-match", _("Exact match and F1 of words with references")
     REWARD = "reward", _("A reward model’s score of the answers")
 
@@ -116,7 +116,7 @@ class EvaluationRun(models.Model):
     evaluation = models.ForeignKey(Evaluation, on_delete=models.CASCADE, related_name="parts")
     model = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="evaluation_runs")
     run = models.OneToOneField(Run, on_delete=models.PROTECT, related_name="evaluation_run")
-    differences = models.JSONField(default=dict, help_text="Against its baseline, of a suite of the project's own.")
+    differences = models.JSONField(default=dict, help_text="Against its baseline, item by item.")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["evaluation", "model"], name="a_model_is_measured_once")]

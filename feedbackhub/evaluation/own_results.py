@@ -141,7 +141,14 @@ def _applies(rule: dict, result: ItemResult) -> bool:
     return len({answer[what] for answer in result.answers}) > 1
 
 
-def differences_store(*, parts: list[EvaluationRun], baseline_of: Callable) -> None:
+def questions_of(part: EvaluationRun) -> dict[str, dict[str, float]]:
+    """The same of the questions of the suite forgetting, which are no items here: {"accuracy": {question: 1 or 0}}."""
+    path = part.run.directory / "scores.jsonl"
+    rows = rows_read(path) if path.is_file() else ()
+    return by_metric((row["id"], {"accuracy": row["accuracy"] / 100}) for row in rows if "accuracy" in row)
+
+
+def differences_store(*, parts: list[EvaluationRun], baseline_of: Callable, scores_of: Callable = scores_of) -> None:
     """Each model's metrics less its baseline's, resampled item by item; once all parts of the evaluation have ended."""
     models = [part.model for part in parts]
     values = {part.model_id: scores_of(part) for part in parts}

@@ -285,6 +285,8 @@ def _status_see(evaluation: Evaluation) -> None:
         evaluation.finished_at = timezone.now()
         if evaluation.suite_version_id:
             own_results.differences_store(parts=parts, baseline_of=baseline_of)
+        elif evaluation.suite == Suite.FORGETTING:
+            own_results.differences_store(parts=parts, baseline_of=baseline_of, scores_of=own_results.questions_of)
     evaluation.save(update_fields=["status", "error", "finished_at"])
 
 

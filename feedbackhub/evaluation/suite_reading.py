@@ -129,7 +129,7 @@ def _settings_read(given: object) -> dict:
 
 
 def _task_read(task: object) -> dict:
-    """A task's fields; what it asks of the rows is checked where it runs (training/harness.py)."""
+    """A task's fields; what it asks of the rows is checked where it runs (training/suites/harness/tasks.py)."""
     if not isinstance(task, dict) or not {"doc_to_text", "doc_to_target"} <= set(task):
         raise SuiteError("definition", _("A task has doc_to_text and doc_to_target, as in lm-evaluation-harness."))
     if runs_code(task) and not site.CODE_SANDBOX:

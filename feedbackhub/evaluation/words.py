@@ -1,4 +1,4 @@
-"""Texts compared by their words, as SQuAD does (the same as training/overlap.py, which the site may not import)."""
+"""Texts compared by their words, as SQuAD does (as training/suites/overlap.py does, which the site may not import)."""
 
 import re
 import string

@@ -20,7 +20,7 @@ from typing import IO
 import django_rq
 import redis
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -28,9 +28,11 @@ from rq.exceptions import NoSuchJobError
 from rq.job import Job, JobStatus
 
 from feedbackhub.accounts.models import User
+from feedbackhub.catalog.models import Output, Prompt
 from feedbackhub.core.errors import DomainError
 from feedbackhub.core.queue import enqueue
 from feedbackhub.projects.models import Project
+from feedbackhub.rating.models import Judgment, JudgmentItem
 
 from .fields import LineError, map_check, template_check
 from .getting import Getter
@@ -164,6 +166,7 @@ def import_run(import_id: int, on_progress: Callable[[Import], None] | None = No
     except BaseException as error:
         _lease_give_back(report, error)
         raise
+    _tables_look()
     return _finish(report, Status.DONE)
 
 
@@ -298,6 +301,17 @@ def _finish(report: Import, status: str, error: str = "") -> Import | None:
     )
     report.refresh_from_db()
     return report if changed else None
+
+
+def _tables_look() -> None:
+    """Let PostgreSQL count what has come. Autovacuum does it a minute later, and until then may hold a table for empty:
+    it looked while the first batch was not committed. Then whoever reads votes compares each row with each other one.
+    """
+    # Not in a transaction that may be undone: the counts, which PostgreSQL writes at once, would stay.
+    if connection.vendor == "postgresql" and not connection.in_atomic_block:
+        tables = (connection.ops.quote_name(model._meta.db_table) for model in (Prompt, Output, Judgment, JudgmentItem))
+        with connection.cursor() as cursor:
+            cursor.execute(f"ANALYZE {', '.join(tables)}")
 
 
 # --- The queue can be lost -------------------------------------------------------------------------------------------

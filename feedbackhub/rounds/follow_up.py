@@ -131,7 +131,8 @@ def _pairs(tuning_round: Round, follow_up: FollowUp) -> None:
 
 def _forgetting(tuning_round: Round, follow_up: FollowUp) -> None:
     follow_up.evaluation = aftermath.forgetting_begin(tuning_round)
-    follow_up.status, follow_up.message = Status.RUNNING, "Its perplexity on a fixed general text is measured."
+    message = "Its perplexity on a fixed general text is measured, and what it knows of simple questions."
+    follow_up.status, follow_up.message = Status.RUNNING, message
     follow_up.save()
 
 

@@ -81,6 +81,7 @@ class RoundForm(forms.Form):
             self.fields[f"weight_{one.pk}"] = _weight(one)
         if recipe in ONLINE:
             self.fields["reward_model"] = _reward_model(project)
+            self.fields["audit_model"] = _audit_model(project)
         for name, rule in schema()[recipe]["settings"].items():
             self.fields[f"setting_{name}"] = _field(name, rule)
 
@@ -136,6 +137,19 @@ def _reward_model(project: Project) -> forms.ModelChoiceField:
         label=_("Reward model"),
         help_text=_(
             "Scores the answers that the model writes as it learns. One of the same base needs no memory of its own."
+        ),
+    )
+
+
+def _audit_model(project: Project) -> forms.ModelChoiceField:
+    return forms.ModelChoiceField(
+        queryset=models_of(project).filter(role=ModelVersion.Purpose.REWARD).order_by("-pk"),
+        required=False,
+        empty_label=_("None"),
+        label=_("Audit"),
+        help_text=_(
+            "A second reward model, best of other judgments, by which the model is not paid. When the reward rises "
+            "while it likes the answers to validation prompts less, the round stops and goes back to its best weights."
         ),
     )
 

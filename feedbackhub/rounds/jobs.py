@@ -1,7 +1,7 @@
 from feedbackhub.runs.models import RunState
 from feedbackhub.runs.services import run_supervise
 
-from . import doubt, services
+from . import doubt, searches, services
 
 
 def round_run(run_id: int) -> None:
@@ -12,8 +12,11 @@ def round_run(run_id: int) -> None:
 
 
 def measure(run_id: int) -> None:
-    """Bring a measurement to its end; whoever asked for it reads the run's result."""
-    run_supervise(run_id=run_id)
+    """Bring a measurement to its end; whoever asked for it reads the run's result. A search of settings goes on at
+    once, where the sweeper would let the device wait."""
+    run = run_supervise(run_id=run_id)
+    if run is not None:
+        searches.searches_advance(waiting_for=run)
 
 
 def scoring_run(run_id: int) -> None:

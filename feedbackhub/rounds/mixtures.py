@@ -1,4 +1,4 @@
-"""Several datasets in one SFT round, each with its weight: a mixture of tasks (training/mixture.py draws from it)."""
+"""Several datasets in one SFT round, each with its weight: a mixture of tasks (training/loop/mixture.py draws them)."""
 
 import hashlib
 import json

@@ -66,6 +66,13 @@ class Round(models.Model):
         related_name="rounds_rewarded",
         help_text="Whose opinion of its own answers the model learns from (grpo, rloo, ppo).",
     )
+    audit_model = models.ForeignKey(
+        ModelVersion,
+        on_delete=models.PROTECT,
+        null=True,
+        related_name="rounds_audited",
+        help_text="A second reward model that looks on: it stops the round when the reward rises by what it dislikes.",
+    )
     settings = models.JSONField(default=dict)
     run = models.OneToOneField(Run, on_delete=models.PROTECT, related_name="round")
     model = models.OneToOneField(ModelVersion, on_delete=models.PROTECT, null=True, related_name="made_by_round")
@@ -166,6 +173,38 @@ class RoundEstimate(models.Model):
 
     def __str__(self) -> str:
         return f"estimate of {self.round}"
+
+
+class SettingsSearch(models.Model):
+    """Settings for a draft, searched with short runs that the validation rows judge (search.py)."""
+
+    class Status(models.TextChoices):
+        RUNNING = "running", _("Running")
+        DONE = "done", _("Done")
+        FAILED = "failed", _("Failed")
+        STOPPED = "stopped", _("Stopped")
+
+    round = models.ForeignKey(Round, on_delete=models.CASCADE, related_name="searches")
+    steps = models.PositiveIntegerField(help_text="Optimiser steps of a try.")
+    status = models.CharField(max_length=8, choices=Status.choices, default=Status.RUNNING)
+    message = models.TextField(blank=True, help_text="Why it failed.")
+    result = models.JSONField(default=dict, help_text="The tries so far and the pick, as search.Search tells them.")
+    run = models.ForeignKey(
+        Run, on_delete=models.PROTECT, null=True, related_name="searches", help_text="The try that it waits for."
+    )
+    created_by = models.ForeignKey(site.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["round"], condition=models.Q(status="running"), name="one_search_of_a_round_at_a_time"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"search for {self.round} ({self.status})"
 
 
 class Promotion(models.Model):

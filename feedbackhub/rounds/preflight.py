@@ -30,6 +30,7 @@ def preflight(tuning_round: Round) -> dict:
         (
             *rules.base(tuning_round.base_model),
             *rules.amount(found, dataset, settings),
+            *(rules.audit(found, settings) if tuning_round.audit_model_id else ()),
             *rules.lengths(found, settings, measured),
             *rules.content(found),
             *rules.length_bias(found),

@@ -4,6 +4,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from math import ceil
 
 from feedbackhub.catalog.content import normalised
 
@@ -132,3 +133,8 @@ def fitting(tokens: list[tuple[int, int]], max_length: int) -> tuple[int, int]:
             else:
                 cut += 1
     return cut, dropped
+
+
+def pieces(tokens: list[tuple[int, int]], max_length: int) -> int:
+    """About how many pieces of this length packing makes of the rows: no fewer than their tokens fill."""
+    return max(1, ceil(sum(min(prompt + answer, max_length) for prompt, answer in tokens) / max_length))

@@ -13,11 +13,12 @@ from feedbackhub.stats.intervals import wilson_interval
 
 from .leaks import Leaks
 from .models import PreferenceDataset
-from .preflight_look import Look, fitting
+from .preflight_look import Look, fitting, pieces
 
 STOPS, WARNS, FINE = LEVELS = ("stops", "warns", "fine")
 FEW_ROWS = 200
 FEW_STEPS = 10
+AUDITED_AT_LEAST = 16  # as training/online/audit.py, PROMPTS_AT_LEAST
 LONGER_WINS = 0.6
 AGREED_AT_LEAST = 0.5
 BALANCED = (0.99, 4 / 3 + 0.01)  # Ethayarajh et al. 2024, arXiv 2402.01306, equation 9
@@ -65,7 +66,8 @@ def amount(found: Look, dataset: PreferenceDataset, settings: dict) -> Iterator[
         yield Finding(
             "no_validation", WARNS, text, _("Import some prompts with the split “validation”, and judge them.")
         )
-    if (steps := _steps(train, settings)) < FEW_STEPS:
+    at_once = pieces(found.tokens, settings["max_length"]) if settings.get("packing") else train
+    if (steps := _steps(at_once, settings)) < FEW_STEPS:
         given = {"steps": steps}
         text = ngettext("It will make only %(steps)s step.", "It will make only %(steps)s steps.", steps)
         advice = _("Hardly anything moves so soon: more epochs, or a smaller batch_size × gradient_accumulation.")
@@ -74,8 +76,22 @@ def amount(found: Look, dataset: PreferenceDataset, settings: dict) -> Iterator[
         yield _left_out(dataset)
 
 
+def audit(found: Look, settings: dict) -> Iterator[Finding]:
+    """Whether a second reward model would see enough answers to stop a round (training/online/audit.py)."""
+    seen = min(found.splits[Split.VALIDATION], settings["validation_rows"])
+    if seen < AUDITED_AT_LEAST:
+        text = ngettext(
+            "The audit would look at %(prompts)s validation prompt: too few to stop the round by.",
+            "The audit would look at %(prompts)s validation prompts: too few to stop the round by.",
+            seen,
+        )
+        advice = _("It takes %(least)s: import more prompts with the split “validation”, or raise validation_rows.")
+        figures = {"prompts": seen, "least": AUDITED_AT_LEAST}
+        yield Finding("few_audited", WARNS, text % figures, advice % figures, figures)
+
+
 def _steps(rows: int, settings: dict) -> int:
-    """The loop's own count (training/order.py, Schedule; training/online.py, RolloutSchedule)."""
+    """The loop's own count (training/loop/order.py, Schedule; training/online/loop.py, RolloutSchedule)."""
     if settings.get("max_steps"):
         return settings["max_steps"]
     if "rollout_prompts" in settings:

@@ -26,7 +26,7 @@ DATASET_KIND = {
 ONLINE = tuple(recipe for recipe, kind in DATASET_KIND.items() if kind == "prompts")
 RULES = ("rule_min_words", "rule_max_words", "rule_contains", "rule_excludes", "rule_regex")
 
-# They need nothing but the likelihood of answers, and so tune encoder–decoders too (training/encoder_decoder.py).
+# They need only the likelihood of answers, and so tune encoder–decoders too (training/networks/encoder_decoder.py).
 ENCODER_DECODER = ("sft", "dpo", "kto", "orpo", "simpo")
 
 

@@ -14,7 +14,7 @@ def rounds_of(project: Project) -> QuerySet[Round]:
     """The project's rounds, latest first."""
     return (
         Round.objects.filter(project=project)
-        .select_related("run", "base_model", "model", "dataset", "reward_model")
+        .select_related("run", "base_model", "model", "dataset", "reward_model", "audit_model")
         .prefetch_related("parts__dataset")
         .order_by("-number")
     )

@@ -38,12 +38,13 @@ def round_create(
     dataset: PreferenceDataset | None = None,
     settings: dict | None = None,
     reward_model: ModelVersion | None = None,
+    audit_model: ModelVersion | None = None,
     mixture: Weighted = (),
 ) -> Round:
     """A draft of a round, its run directory written. mixture: several datasets and weights, instead of one dataset.
 
     Raises DomainError: unknown recipe or setting, a base that cannot be trained, a dataset of another kind or project,
-    a reward model where none is used, or nothing to learn from where one is.
+    a reward model where none is used, nothing to learn from where one is, or an audit that could see nothing.
     """
     recipe_check(recipe)
     settings = settings_check(recipe, settings or {})
@@ -53,13 +54,14 @@ def round_create(
     if mixture:
         mixture_check(recipe, mixture)
         dataset = mixture[0][0]
+    _audit_check(project, recipe, audit_model, reward_model, dataset)
     for one in [one for one, _weight in mixture] or [dataset]:
         _dataset_check(project, recipe, one)
     number = (Round.objects.filter(project=project).aggregate(last=Max("number"))["last"] or 0) + 1
     run = runs.run_create(
         project=project,
         recipe=recipe,
-        spec=_spec(number, recipe, base_model, dataset, settings, reward_model, mixture),
+        spec=_spec(number, recipe, base_model, dataset, settings, reward_model, mixture, audit_model),
         files=_files(project, dataset, mixture),
         queue="training",
         job=JOB,
@@ -72,6 +74,7 @@ def round_create(
         base_model=base_model,
         dataset=dataset,
         reward_model=reward_model,
+        audit_model=audit_model,
         settings=settings,
         run=run,
         created_by=by,
@@ -136,13 +139,42 @@ def _reward_check(project: Project, recipe: str, reward: ModelVersion | None, se
             "Recipe %(recipe)s needs something that says what a good answer is: a reward model, or a rule among the "
             "settings."
         ) % {"recipe": recipe}
-    elif reward.project_id not in (None, project.pk):
-        message = _('model "%(name)s" belongs to another project.') % {"name": reward.name}
-    elif reward.role != ModelVersion.Purpose.REWARD:
-        message = _('model "%(name)s" is no reward model; train one with the recipe reward.') % {"name": reward.name}
-    else:
+    elif not (message := _no_reward_model(project, reward)):
         return
     raise DomainError(message, fields={"reward_model": message})
+
+
+def _no_reward_model(project: Project, model: ModelVersion) -> str:
+    """Why a model cannot say what answers of this project are worth, or the empty text."""
+    if model.project_id not in (None, project.pk):
+        return _('model "%(name)s" belongs to another project.') % {"name": model.name}
+    if model.role != ModelVersion.Purpose.REWARD:
+        return _('model "%(name)s" is no reward model; train one with the recipe reward.') % {"name": model.name}
+    return ""
+
+
+def _audit_check(
+    project: Project,
+    recipe: str,
+    audit: ModelVersion | None,
+    reward: ModelVersion | None,
+    dataset: PreferenceDataset,
+) -> None:
+    """Whether a second reward model could look on: at answers to held-out prompts, and not at its own."""
+    if audit is None:
+        return
+    if recipe not in ONLINE:
+        message = _("Recipe %(recipe)s writes no answers that an audit could look at.") % {"recipe": recipe}
+    elif audit == reward:
+        message = _("The audit is the reward model itself, which cannot tell that it is deceived; choose another one.")
+    elif not dataset.counts.get("validation"):
+        message = _(
+            "The audit looks at answers to validation prompts, and dataset %(dataset)s has none. Import some prompts "
+            "with the split “validation”, or leave the audit out."
+        ) % {"dataset": dataset.pk}
+    elif not (message := _no_reward_model(project, audit)):
+        return
+    raise DomainError(message, fields={"audit_model": message})
 
 
 def _spec(
@@ -153,6 +185,7 @@ def _spec(
     settings: dict,
     reward: ModelVersion | None = None,
     mixture: Weighted = (),
+    audit: ModelVersion | None = None,
 ) -> dict:
     """run.json (CONTRACT, "A run directory"), with what the model card tells of the data."""
     data = {"train": "data/train.jsonl", "samples": "data/samples.jsonl"}
@@ -172,8 +205,9 @@ def _spec(
     }
     if base.adapter:
         spec["base"]["adapter"] = base.adapter
-    if reward:
-        spec["reward"] = {"path": reward.base, **({"adapter": reward.adapter} if reward.adapter else {})}
+    for name, model in (("reward", reward), ("audit", audit)):
+        if model:
+            spec[name] = {"path": model.base, **({"adapter": model.adapter} if model.adapter else {})}
     return spec
 
 

@@ -1,6 +1,6 @@
 from django.urls import path, re_path
 
-from . import autopilot_views, views
+from . import autopilot_views, search_views, views
 
 app_name = "rounds"
 urlpatterns = [
@@ -15,6 +15,9 @@ urlpatterns = [
     path("promote/", autopilot_views.promote_model, name="promote_model"),
     path("<int:number>/promote/", autopilot_views.promote, name="promote"),
     path("<int:number>/estimate/", views.estimate, name="estimate"),
+    path("<int:number>/search/", search_views.search, name="search"),
+    path("<int:number>/search/stop/", search_views.search_end, name="search_stop"),
+    path("<int:number>/search/draft/", search_views.search_pick, name="search_draft"),
     path("<int:number>/scorings/", views.scoring_new, name="scoring_new"),
     re_path(r"^(?P<number>\d+)/(?P<action>launch|stop|resume)/$", views.round_action, name="action"),
 ]

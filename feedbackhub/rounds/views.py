@@ -27,6 +27,7 @@ from .preflight import preflight
 from .presets import preset_get, presets
 from .promotion import champion
 from .recipes import recipes, schema
+from .search_views import search_context
 
 LOG_LINES = 200
 SCORINGS = 5  # shown, the latest
@@ -133,6 +134,7 @@ def round_new(request: HttpRequest) -> HttpResponse:
                 mixture=form.mixture(),
                 settings=form.settings(),
                 reward_model=form.cleaned_data.get("reward_model"),
+                audit_model=form.cleaned_data.get("audit_model"),
             )
             if "check" in request.POST:
                 estimate_create(tuning_round=tuning_round, by=request.user)
@@ -174,6 +176,8 @@ def round_page(request: HttpRequest, number: int) -> HttpResponse:
     }
     if request.headers.get("HX-Target") == "after":
         return render(request, "rounds/_after.html", context)
+    if request.headers.get("HX-Target") == "search":
+        return render(request, "rounds/_search.html", context | search_context(tuning_round))
     if run.state == RunState.DRAFT:
         if request.headers.get("HX-Target") == "estimate":
             return _estimate_fragment(request, tuning_round)
@@ -183,6 +187,7 @@ def round_page(request: HttpRequest, number: int) -> HttpResponse:
         "samples": runs.samples(run),
         "log": runs.log_tail(run, LOG_LINES),
         **_settings_shown(tuning_round),
+        **search_context(tuning_round),
         "socket": f"/ws/rounds/{tuning_round.pk}/",
     }
     return render(request, "rounds/round.html", context)

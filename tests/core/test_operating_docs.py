@@ -11,7 +11,7 @@ from supervised import ROOT
 OPERATING = (ROOT / "docs" / "operating.md").read_text()
 READ = re.compile(r"""(?:\benv(?:\.\w+)?\(|environ\.get\(|environ\[)\s*["']([A-Z][A-Z_]+)["']""")
 # Set for others, not for an operator to give.
-INTERNAL = {"DJANGO_SETTINGS_MODULE", "HF_HUB_OFFLINE"}
+INTERNAL = {"DJANGO_SETTINGS_MODULE", "HF_HUB_OFFLINE", "VLLM_NO_USAGE_STATS"}
 
 
 def _read_in(*patterns: str) -> set[str]:

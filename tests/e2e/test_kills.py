@@ -11,7 +11,7 @@ import psutil
 import pytest
 from live_site import TOKEN, wait_for
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(3000)
 PAIRS = 150
 
 
@@ -45,7 +45,7 @@ def _import(site, rows: list[dict]) -> None:
     headers = {"Authorization": f"Token {TOKEN}", "Content-Type": f"multipart/form-data; boundary={boundary}"}
     request = urllib.request.Request(f"{site.url}/api/v1/projects/kill/imports/", body, headers, method="POST")
     report = json.loads(urllib.request.urlopen(request, timeout=30).read())["id"]
-    wait_for(lambda: site.call("GET", f"imports/{report}/")[1]["status"] == "done", seconds=60, what="the import")
+    wait_for(lambda: site.call("GET", f"imports/{report}/")[1]["status"] == "done", seconds=180, what="the import")
 
 
 class Rater(threading.Thread):
@@ -89,11 +89,11 @@ def _kill(processes: list[psutil.Process]) -> None:
 def test_nothing_is_lost_when_everything_is_killed_in_turn(site, work):
     rater = Rater(site, work)
     rater.start()
-    wait_for(lambda: len(rater.acknowledged) >= 20, seconds=60, what="twenty votes")
+    wait_for(lambda: len(rater.acknowledged) >= 20, seconds=180, what="twenty votes")
     _kill(site.processes("uvicorn"))
-    wait_for(site.answers, seconds=60, what="the web server to be back")
+    wait_for(site.answers, seconds=180, what="the web server to be back")
 
-    wait_for(lambda: len(rater.acknowledged) >= 40, seconds=60, what="forty votes")
+    wait_for(lambda: len(rater.acknowledged) >= 40, seconds=180, what="forty votes")
     dataset = site.call("POST", "projects/kill/datasets/", {"kind": "preference"})[1]["id"]
     settings = {"max_steps": 12, "batch_size": 2, "save_every": 2, "sample_count": 0}
     body = {"recipe": "dpo", "base_model": "smollm2-135m", "dataset": dataset, "settings": settings}
@@ -104,9 +104,9 @@ def test_nothing_is_lost_when_everything_is_killed_in_turn(site, work):
         events = site.call("GET", f"rounds/{tuning_round}/events/")[1]["results"]
         return sum(event["type"] == "metric" for event in events)
 
-    wait_for(lambda: metrics() >= 3, seconds=180, what="the third training step")
+    wait_for(lambda: metrics() >= 3, seconds=600, what="the third training step")
     _kill(site.processes("-m training run"))
-    wait_for(lambda: site.processes("-m training run"), seconds=60, what="the training process to be started again")
+    wait_for(lambda: site.processes("-m training run"), seconds=180, what="the training process to be started again")
     _kill(site.processes("rqworker"))
     valkey = site.processes("valkey-server")
     shutil.rmtree(site.home / "valkey", ignore_errors=True)
@@ -118,7 +118,7 @@ def test_nothing_is_lost_when_everything_is_killed_in_turn(site, work):
         except OSError:
             return ""
 
-    wait_for(lambda: state() in ("completed", "failed"), seconds=400, what="the round's end")
+    wait_for(lambda: state() in ("completed", "failed"), seconds=900, what="the round's end")
     rater.join(120)
     assert not rater.is_alive(), "the rater could not finish"
     found = site.call("GET", f"rounds/{tuning_round}/")[1]

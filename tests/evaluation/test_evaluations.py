@@ -131,6 +131,25 @@ def test_forgetting_needs_no_prompt(measure, parent):
     assert (evaluation.status, evaluation.prompts, evaluation.results.count()) == ("done", [], 1)
 
 
+def test_questions_answered_before_and_after_are_compared_one_by_one(measure, project, parent, weights):
+    """A model without an adapter is measured beside its parent: 30 questions, of which it lost 9 and gained 1."""
+    whole = ModelVersion.objects.create(
+        project=project, name="tiny+sft-r1", kind="local", base=parent.base, parent=parent
+    )
+    evaluation = measure([whole, parent], suite="forgetting")
+    answered = {whole: [0] * 9 + [100] * 21, parent: [100] * 29 + [0]}
+    for part in evaluation.parts.all():
+        lines = [{"id": 0, "perplexity": 20.0}]
+        lines += [{"id": f"q-{n}", "accuracy": float(value)} for n, value in enumerate(answered[part.model])]
+        (part.run.directory / "scores.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        evaluation_store(run=part.run)
+    found = evaluation.parts.get(model=whole).differences["accuracy"]
+    assert (found["value"], found["n"]) == (pytest.approx(-100 * 8 / 30), 30)
+    assert found["upper"] < 0
+    assert found["p_value"] == pytest.approx(2 * 11 / 2**10)
+    assert evaluation.parts.get(model=parent).differences == {}
+
+
 def test_a_failure_is_told_in_words_and_can_be_tried_again(measure, parent, answer, queue):
     answer(parent, "one", "[fail]")
     evaluation = measure([parent])

@@ -1,6 +1,8 @@
 """Which imported judgments count on the leaderboard, and which only train."""
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from feedbackhub.leaderboard.selectors import board
 from feedbackhub.rating.models import Judgment, PairTally
@@ -64,3 +66,16 @@ def test_both_bad_and_ties_are_counted_as_such(project, imported):
     rows = {row["model"]: row for row in board(project=project)["rows"]}
     assert [rows["a"][name] for name in ("wins", "losses", "ties", "both_bad")] == [2, 1, 1, 2]
     assert Judgment.objects.filter(none_acceptable=True).count() == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_postgresql_has_counted_the_rows_when_an_import_ends(imported):
+    """Else it may hold the tables for empty for a minute, and plan accordingly; SQLite does not go by such counts."""
+    with CaptureQueriesContext(connection) as asked:
+        imported("votes", [{"model_a": "a", "model_b": "b", "winner": "model_b", "prompt": f"{n}?"} for n in range(70)])
+    on_postgresql = connection.vendor == "postgresql"
+    assert any(query["sql"].startswith("ANALYZE") for query in asked) == on_postgresql
+    if on_postgresql:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT reltuples FROM pg_class WHERE relname IN ('rating_judgment', 'catalog_prompt')")
+            assert cursor.fetchall() == [(70,), (70,)]

@@ -3,7 +3,7 @@
 import pytest
 
 from feedbackhub.catalog.models import ModelVersion
-from feedbackhub.evaluation.models import Evaluation, Result
+from feedbackhub.evaluation.models import Evaluation, EvaluationRun, Result
 from feedbackhub.rounds.aftermath import forgetting_words, weights_words
 from feedbackhub.rounds.models import Round
 from feedbackhub.runs.models import Run
@@ -51,3 +51,69 @@ def test_forgetting_is_told_by_how_much_general_text_surprises_it(project, ratio
         evaluation=evaluation, model=child, metric="perplexity_ratio", value=ratio, lower=0.9, upper=1.5, n=30
     )
     assert "[0.90, 1.50]" in forgetting_words(tuned, evaluation)
+
+
+@pytest.fixture
+def asked(project):
+    """asked(before, after, change, ratio): what is said of a child that answered so many per cent of 96 questions."""
+    parent = ModelVersion.objects.create(project=project, name="parent", kind="imported")
+    child = ModelVersion.objects.create(project=project, name="child", kind="imported", parent=parent)
+
+    def say(before: float, after: float, change: dict | None, ratio: float = 1.0, adapter: bool = True) -> str:
+        evaluation = Evaluation.objects.create(project=project, suite="forgetting")
+        of_base = (child, "base_") if adapter else (parent, "")
+        told = [(child, "", 20 * ratio, after), (*of_base, 20.0, before)]
+        for model, prefix, perplexity, accuracy in told:
+            for metric, value in (("perplexity", perplexity), ("accuracy", accuracy)):
+                Result.objects.create(evaluation=evaluation, model=model, metric=prefix + metric, value=value, n=96)
+        change = change and {"value": after - before, "n": 96, **change}
+        result = {"metrics": {"accuracy_change": change} if adapter and change else {}}
+        run = Run.objects.create(project=project, recipe="evaluate", spec={}, state="completed", result=result)
+        differences = {} if adapter or not change else {"accuracy": change}
+        EvaluationRun.objects.create(evaluation=evaluation, model=child, run=run, differences=differences)
+        return forgetting_words(Round(base_model=parent, model=child), evaluation)
+
+    return say
+
+
+@pytest.mark.django_db
+def test_a_perplexity_that_is_no_number_any_more_is_forgetting(project):
+    parent = ModelVersion.objects.create(project=project, name="parent", kind="imported")
+    child = ModelVersion.objects.create(project=project, name="child", kind="imported", parent=parent)
+    evaluation = Evaluation.objects.create(project=project, suite="forgetting")
+    Result.objects.create(evaluation=evaluation, model=child, metric="base_perplexity", value=20, n=24)
+    said = forgetting_words(Round(base_model=parent, model=child), evaluation)
+    assert said.startswith("It forgot: its perplexity on general text rose from 20.0 to infinity.")
+
+
+LOST = {"lower": -20.8, "upper": -8.3, "p_value": 0.0001}
+CHANCE = {"lower": -5.2, "upper": 3.1, "p_value": 0.75}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("adapter", [True, False])
+def test_questions_that_it_no_longer_answers_are_forgetting(asked, adapter):
+    """Also where general text surprises it no more than before; with an adapter, and beside its parent without one."""
+    said = asked(62.5, 47.9, LOST, adapter=adapter)
+    assert said.startswith("It forgot: its perplexity on general text went from 20.0 to 20.0 (× 1.00")
+    assert "of 96 simple questions it answers 47.9 % right, before 62.5 % (-14.6 points [-20.8, -8.3])" in said
+    assert "A lower learning rate" in said
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("change", "ratio", "says"),
+    [
+        (CHANCE, 1.0, "It forgot nothing that shows: "),
+        (CHANCE, 1.05, "It forgot a little: "),
+        (CHANCE, 1.4, "It forgot: "),
+        ({"lower": 1.0, "upper": 9.4, "p_value": 0.01}, 1.0, "It forgot nothing that shows: "),
+        # four lost, none gained: the bootstrap leaves zero out, the sign test does not
+        ({"lower": -8.3, "upper": -1.0, "p_value": 0.125}, 1.0, "It forgot nothing that shows: "),
+        (None, 1.0, "It forgot nothing that shows: "),
+    ],
+)
+def test_a_change_that_may_be_chance_is_none(asked, change, ratio, says):
+    said = asked(62.5, 61.5, change, ratio)
+    assert said.startswith(says)
+    assert "61.5 % right, before 62.5 % (-1.0 points" in said

@@ -59,7 +59,7 @@ def test_dialogues_are_summed_up_better_after_a_round(project, alice, base, dial
 
 
 def test_a_recipe_that_it_cannot_learn_by_is_refused_before_a_draft_is_made(project, alice, base, api_of, dialogues):
-    from training.encoder_decoder import RECIPES
+    from training.networks.encoder_decoder import RECIPES
 
     assert ENCODER_DECODER == RECIPES
     dataset = dataset_freeze(project=project, by=alice, kind="prompts")

@@ -14,6 +14,7 @@ from feedbackhub.rounds.estimates import estimate_create
 from feedbackhub.rounds.models import Round
 from feedbackhub.rounds.preflight import preflight
 from feedbackhub.rounds.services import round_create
+from feedbackhub.runs.services import run_supervise
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -65,12 +66,11 @@ def test_from_the_form_to_a_model(project, alice, base, sums, chats, queue, clie
     assert f"dataset #{sums.pk} × 1, dataset #{chats.pk} × 2.5" in page
     assert "9 rows to train on" in page, "of both"
     services.round_launch(tuning_round=made)
-    queue()
-    made.run.refresh_from_db()
-    assert made.run.state == "completed", made.run.error_message
-    parts = [(part["name"], part["rows"], part["an_epoch"]) for part in made.run.result["mixture"]]
+    run = run_supervise(run_id=made.run_id)
+    assert run.state == "completed", run.error_message
+    parts = [(part["name"], part["rows"], part["an_epoch"]) for part in run.result["mixture"]]
     assert parts == [(f"dataset-{sums.pk}", 5, 3), (f"dataset-{chats.pk}", 4, 6)]
-    assert f"validation_loss_dataset-{sums.pk}" in made.run.result["metrics"]
+    assert f"validation_loss_dataset-{sums.pk}" in run.result["metrics"]
 
 
 def test_through_the_api(project, alice, base, sums, chats, api_of):

@@ -1,5 +1,6 @@
 """A round that learns from answers of its own: by a reward model named on the page or through the API, or by rules."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from feedbackhub.core.errors import DomainError
 from feedbackhub.rounds import follow_up, services
 from feedbackhub.rounds.datasets import dataset_freeze
 from feedbackhub.rounds.models import Round
+from feedbackhub.rounds.preflight import preflight
+from feedbackhub.runs.services import run_supervise
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -48,6 +51,26 @@ def reward(project, base, tmp_path):
     return ModelVersion.objects.create(
         project=project, name="tiny+reward", kind="local", base=base.base, adapter=adapter, role="reward", parent=base
     )
+
+
+@pytest.fixture
+def audit(project, base, reward):
+    """Another one, by its name; the same files serve."""
+    other = Path(reward.adapter).parent / "other"
+    shutil.copytree(reward.adapter, other)
+    return ModelVersion.objects.create(
+        project=project, name="tiny+audit", kind="local", base=base.base, adapter=str(other), role="reward", parent=base
+    )
+
+
+@pytest.fixture
+def held_out(project, alice):
+    """Four prompts to learn from, two to look at."""
+    for number in range(6):
+        prompt_get_or_create(
+            project=project, prompt=f"what is {number} ?", split="train" if number < 4 else "validation"
+        )
+    return dataset_freeze(project=project, by=alice, kind="prompts")
 
 
 @pytest.fixture
@@ -113,3 +136,59 @@ def test_what_there_is_to_learn_from_is_asked_for(project, alice, base, reward, 
     with pytest.raises(DomainError, match="num_generations must be at least 2"):
         draft(reward_model=reward, settings={"num_generations": 1})
     assert draft(settings={"rule_max_words": 20}).reward_model is None
+
+
+# --- A second reward model that looks on -----------------------------------------------------------------------------
+
+
+@pytest.mark.trains
+def test_an_audit_is_chosen_on_the_page_and_its_opinion_is_shown(
+    project, alice, base, reward, audit, held_out, queue, client_of, api_of
+):
+    admin, url = client_of(alice), f"/p/{project.slug}/rounds/"
+    given = {f"setting_{name}": value for name, value in {**SETTINGS, "on_hacking": "warn"}.items()}
+    given |= {"recipe": "grpo", "base_model": base.pk, "dataset": held_out.pk}
+    given |= {"reward_model": reward.pk, "audit_model": audit.pk}
+    assert admin.post(f"{url}new/", given).status_code == 302
+    made = Round.objects.get()
+    assert made.run.spec["audit"] == {"path": base.base, "adapter": audit.adapter}
+    services.round_complete(run=run_supervise(run_id=made.run_id))
+    made.refresh_from_db()
+    assert made.run.state == "completed", made.run.error_message
+    # The same weights under two names: what both think is the same.
+    metrics = made.run.result["metrics"]
+    assert metrics["validation_audit"] == pytest.approx(metrics["validation_reward"], abs=1e-5)
+    page = admin.get(f"{url}{made.number}/").content.decode()
+    assert "<dt>Audit</dt><dd>tiny+audit</dd>" in page
+    assert 'id="curve-audit"' in page
+    assert "Stopped early" not in page
+    made.run.result |= {"stopped_because": "The reward rose by 1 while <b>", "best_step": 0, "steps": 2}
+    made.run.save()
+    page = admin.get(f"{url}{made.number}/").content.decode()
+    assert "Stopped early, after step 2." in page
+    assert "The reward rose by 1 while &lt;b&gt;" in page
+    assert "The model has the weights of step 0." in page
+    assert api_of(alice).get(f"/api/v1/rounds/{made.pk}/").json()["audit_model"] == "tiny+audit"
+
+
+def test_an_audit_that_could_see_nothing_is_refused(project, alice, base, reward, audit, held_out, api_of):
+    def draft(**given):
+        given = {"recipe": "ppo", "base_model": base, "dataset": held_out, "reward_model": reward, **given}
+        return services.round_create(project=project, by=alice, **given)
+
+    with pytest.raises(DomainError, match="cannot tell that it is deceived"):
+        draft(audit_model=reward)
+    with pytest.raises(DomainError, match="is no reward model"):
+        draft(audit_model=base)
+    with pytest.raises(DomainError, match="an audit could look at"):
+        draft(recipe="dpo", reward_model=None, audit_model=audit)
+    project.prompts.filter(split="validation").update(split="test")
+    with pytest.raises(DomainError, match="has none"):
+        draft(audit_model=audit, dataset=dataset_freeze(project=project, by=alice, kind="prompts"))
+    assert not Round.objects.exists()
+    body = {"recipe": "rloo", "base_model": "tiny", "dataset": held_out.pk, "reward_model": "tiny+reward"}
+    made = api_of(alice).post(f"/api/v1/projects/{project.slug}/rounds/", {**body, "audit_model": "tiny+audit"}, "json")
+    assert (made.status_code, made.json()["audit_model"]) == (201, "tiny+audit")
+    findings = {one["code"]: one for one in preflight(Round.objects.get())["findings"]}
+    assert findings["few_audited"]["figures"] == {"prompts": 2, "least": 16}
+    assert "2 validation prompts: too few" in findings["few_audited"]["text"]

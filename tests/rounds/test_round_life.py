@@ -13,6 +13,7 @@ from feedbackhub.rating.models import Task
 from feedbackhub.rounds import follow_up, services
 from feedbackhub.rounds.datasets import dataset_freeze
 from feedbackhub.rounds.models import FollowUp
+from feedbackhub.runs.services import run_supervise
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -70,6 +71,7 @@ def test_a_round_makes_a_model_that_answers_is_measured_and_meets_its_parent(
     step = tuning_round.follow_ups.get(step="pairs")
     assert step.tasks_created == Task.objects.filter(project=project).count()
     assert "its perplexity on general text" in messages["forgetting"][1]
+    assert "of 96 simple questions it answers" in messages["forgetting"][1]
     assert "too small to fit power laws" in messages["weights"][1]
 
 
@@ -122,7 +124,7 @@ def test_thumbs_become_a_round_of_kto(project, alice, base, queue):
     spec = json.loads((tuning_round.run.directory / "run.json").read_text())
     assert spec["votes"] == {"judgments": 6, "raters": 1}
     services.round_launch(tuning_round=tuning_round)
-    queue()
+    services.round_complete(run=run_supervise(run_id=tuning_round.run_id))
     tuning_round.refresh_from_db()
     assert tuning_round.run.state == "completed", tuning_round.run.error_message
     assert Path(tuning_round.model.adapter, "adapter_model.safetensors").is_file()
@@ -145,17 +147,14 @@ def test_every_method_and_loss_can_be_asked_for_and_a_wrong_one_is_named(project
 def test_completing_twice_registers_once(project, alice, base, demonstrations, queue):
     tuning_round = draft(project, alice, base, demonstrations)
     services.round_launch(tuning_round=tuning_round)
-    queue()
-    tuning_round.refresh_from_db()
-    services.round_complete(run=tuning_round.run)
-    services.round_complete(run=tuning_round.run)
+    trained = run_supervise(run_id=tuning_round.run_id)
+    services.round_complete(run=trained)
+    services.round_complete(run=trained)
     assert ModelVersion.objects.filter(parent=base).count() == 1
     assert FollowUp.objects.filter(round=tuning_round).count() == len(follow_up.ORDER)
 
 
 def test_the_sweeper_registers_what_a_lost_job_has_left(project, alice, base, demonstrations, queue):
-    from feedbackhub.runs.services import run_supervise
-
     tuning_round = draft(project, alice, base, demonstrations)
     services.round_launch(tuning_round=tuning_round)
     run_supervise(run_id=tuning_round.run_id)  # trained, but the worker died before it could register the model
@@ -190,9 +189,7 @@ def test_a_failed_round_says_why_and_can_be_resumed(project, alice, base, demons
     assert base.base in tuning_round.run.error_message
     moved.rename(base.base)
     services.round_resume(tuning_round=tuning_round)
-    queue()
-    tuning_round.run.refresh_from_db()
-    assert tuning_round.run.state == "completed"
+    assert run_supervise(run_id=tuning_round.run_id).state == "completed"
 
 
 def test_nothing_of_a_test_prompt_is_in_the_run_directory(project, alice, base, demonstrations):

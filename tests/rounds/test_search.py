@@ -6,7 +6,7 @@ from django.core.management import CommandError, call_command
 from feedbackhub.catalog.models import ModelVersion
 from feedbackhub.core.errors import DomainError
 from feedbackhub.rounds.datasets import dataset_freeze
-from feedbackhub.rounds.search import search
+from feedbackhub.rounds.search import search, search_so_far
 from feedbackhub.runs.models import Run
 
 pytestmark = pytest.mark.django_db
@@ -55,7 +55,8 @@ def test_each_setting_is_tried_at_the_best_of_those_before(given):
 def test_what_is_not_surely_worse_and_nearest_to_the_start_is_picked(given):
     found = search(**given, finish=ends(lambda s: 0.6 + 0.01 * (s["lora_r"] == 32)))
     assert found.pick.settings == {"learning_rate": 2e-4, "beta": 0.1, "lora_r": 16}
-    assert "within one standard error (0.17)" in found.reason  # √(0.61 · 0.39 / 8)
+    # Wilson (1927) at z = 1, n = 8: √(0.61 · 0.39 / 8 + 1 / 256) / (1 + 1 / 8) = 0.163
+    assert "within one standard error (0.16)" in found.reason
 
 
 def test_a_rate_that_diverges_is_passed_over(given):
@@ -75,6 +76,17 @@ def test_tries_are_run_once_on_train_and_validation_rows_only(given):
         assert "question 1" in written
         assert "never to be read" not in written
         assert run.spec["settings"]["lora_alpha"] == 2 * run.spec["settings"]["lora_r"]
+
+
+def test_what_has_not_ended_is_waited_for_and_not_made_again(given):
+    for _ in range(2):
+        found = search_so_far(**given, finish=lambda run: None)
+        assert (found.waits_for, found.made, found.pick) == (Run.objects.get(), [], None)
+
+
+def test_where_every_weight_is_trained_no_rank_is_tried(given):
+    found = search(**{**given, "settings": {"method": "full"}}, finish=ends(lambda s: 0.5))
+    assert [set(one.settings) for one in found.tries] == [{"learning_rate", "beta"}] * 5
 
 
 def test_without_validation_rows_there_is_nothing_to_choose_on(given):

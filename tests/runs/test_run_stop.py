@@ -46,7 +46,7 @@ def test_stopped_with_a_checkpoint_then_resumed_to_the_end(run_of, supervisor_pr
 
 
 def test_a_crash_after_a_resume_is_not_judged_by_the_earlier_stop(run_of):
-    run = run_of(steps=12, seconds=0.05, die_at=10)
+    run = run_of(steps=102, seconds=0.05, die_at=100)
     run_queue(run=run)
 
     def stop(event):
@@ -54,7 +54,7 @@ def test_a_crash_after_a_resume_is_not_judged_by_the_earlier_stop(run_of):
             Run.objects.filter(pk=run.pk, state="running").update(state="stopping")
 
     assert run_supervise(run_id=run.pk, on_event=stop).state == "stopped"
-    assert steps(run)[-1] < 10
+    assert steps(run)[-1] < 100
     run_queue(run=run)
     ended = run_supervise(run_id=run.pk)
     assert (ended.state, ended.attempts, ended.crashes) == ("completed", 3, 1)
@@ -95,7 +95,7 @@ def test_one_that_does_not_heed_is_killed_after_the_grace(run_of, settings):
 @pytest.mark.parametrize(("settings_of_it", "outcome"), [({}, "interrupted"), ({"dies_of_sigterm": True}, BEFORE)])
 def test_an_interruption_nobody_asked_for_leaves_the_run_waiting(run_of, queue, settings_of_it, outcome):
     """The machine goes down: `manage.py up` stops the training process, and the next start must resume."""
-    run = run_of(steps=20, seconds=0.05, **settings_of_it)
+    run = run_of(steps=100, seconds=0.05, **settings_of_it)
     run_queue(run=run)
     sent = []
 
@@ -114,7 +114,7 @@ def test_an_interruption_nobody_asked_for_leaves_the_run_waiting(run_of, queue, 
     queue()
     run.refresh_from_db()
     assert (run.state, run.attempts) == ("completed", 2)
-    assert steps(run) == list(range(1, 21))
+    assert steps(run) == list(range(1, 101))
 
 
 def test_an_adopted_process_is_stopped_too(run_of, supervisor_process):

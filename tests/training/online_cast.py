@@ -4,11 +4,11 @@ import torch
 from training_cast import WORDS, user
 
 from training.data import ChatTokens, Example, Question
-from training.judge import Judge
+from training.loop.tuning import Prepared
 from training.models import Base, attach_lora, load_base, load_tokenizer
-from training.roles import Roles
-from training.rollout import Rollout
-from training.tuning import Prepared
+from training.online.judge import Judge
+from training.online.roles import Roles
+from training.online.rollout import Rollout
 
 # Any answer with the word `good` in it that ends by itself is worth 1, any other less.
 LEARN = {

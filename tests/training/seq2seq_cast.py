@@ -6,8 +6,8 @@ from pathlib import Path
 from training_cast import WORDS, assistant, user
 
 from training.data import Fitting, Place, examples, pairs
-from training.encoder_decoder import tokens_of
 from training.models import load_tokenizer
+from training.networks.encoder_decoder import tokens_of
 
 # A dialogue is summed up by what the buyer wants: the word after "say".
 NAMES = ["one", "two", "three", "four"]

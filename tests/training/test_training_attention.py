@@ -5,8 +5,8 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 from training_cast import tiny_model
 
-from training.attention import BLOCK, KEPT, LONGEST, NAME, short_attention
 from training.models import load_base
+from training.networks.attention import BLOCK, FASTER, KEPT, NAME, short_attention
 
 
 def given(dtype, *, rows=3, heads=6, groups=2, length=17, width=8, causal=False):
@@ -69,17 +69,24 @@ def test_in_bf16_it_is_as_near_to_the_truth_as_the_fused_kernel():
         assert (one - right).norm() < 2.5 * (other - right).norm()
 
 
-@pytest.mark.parametrize("length", [1, 40, LONGEST + 1], ids=["one token", "short", "long"])
-def test_a_models_logits_are_those_of_its_usual_attention(tmp_path, length):
+LONGEST = FASTER[torch.bfloat16][1]
+
+
+def logits_of_ours_and_the_usual(tmp_path, precision, length):
     folder = tiny_model(tmp_path / "base")
-    ours, usual = load_base(str(folder), "bf16"), load_base(str(folder), "bf16")
+    ours, usual = load_base(str(folder), precision), load_base(str(folder), precision)
     usual.set_attn_implementation("sdpa")
     assert ours.config._attn_implementation == NAME
     ids = torch.randint(3, 30, (2, length), generator=torch.Generator().manual_seed(1))
     mask = torch.ones_like(ids)
     mask[1, : length // 3] = 0
     with torch.no_grad():
-        one, other = (model(input_ids=ids, attention_mask=mask).logits[0] for model in (ours, usual))
+        return [model(input_ids=ids, attention_mask=mask).logits[0] for model in (ours, usual)]
+
+
+@pytest.mark.parametrize("length", [1, 40, LONGEST + 1], ids=["one token", "short", "long"])
+def test_a_models_logits_are_those_of_its_usual_attention(tmp_path, length):
+    one, other = logits_of_ours_and_the_usual(tmp_path, "bf16", length)
     if length == 40:
         # Rounded at other places.
         torch.testing.assert_close(one, other, rtol=0.05, atol=0.05 * other.abs().max().item())
@@ -87,5 +94,8 @@ def test_a_models_logits_are_those_of_its_usual_attention(tmp_path, length):
         torch.testing.assert_close(one, other, rtol=0, atol=0)
 
 
-def test_in_32_bits_a_model_keeps_its_usual_attention(tmp_path):
-    assert load_base(str(tiny_model(tmp_path / "base")), "fp32").config._attn_implementation == "sdpa"
+@pytest.mark.parametrize("length", [1, 40, 200, 700], ids=["one token", "short", "middling", "long"])
+def test_in_32_bits_it_serves_rows_of_middling_length(tmp_path, length):
+    one, other = logits_of_ours_and_the_usual(tmp_path, "fp32", length)
+    torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+    assert torch.equal(one, other) == (length != 200)  # the others go through the fused kernel

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from training_cast import finished, preference_rows, user
 
-from training import baselines, calibration
 from training.data import Pair
 from training.directory import to_json
+from training.rewards import baselines, calibration
 
 SHARED = Path(os.environ.get("FEEDBACKHUB_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 

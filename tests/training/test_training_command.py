@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -56,13 +57,15 @@ def test_no_secret_or_network_is_needed(run_dir):
     assert done.returncode == 0, done.stderr
 
 
-def test_the_log_has_each_line_once_when_stderr_is_the_log(run_dir):
+def test_the_log_has_each_line_once_and_nothing_else_when_stderr_is_the_log(run_dir):
     folder = run_dir("sft", {"train": echo_rows()}, {"max_steps": 1})
     with (folder / "log.txt").open("ab") as log:
         subprocess.run(
             [sys.executable, "-m", "training", "run", str(folder)], cwd=ROOT, stdout=log, stderr=log, check=True
         )
-    assert (folder / "log.txt").read_text().count("sft, attempt 1") == 1
+    lines = (folder / "log.txt").read_text().splitlines()
+    assert sum("sft, attempt 1" in line for line in lines) == 1
+    assert [line for line in lines if not re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  ", line)] == []
 
 
 def test_merging_is_a_command_of_its_own(run_dir, tiny, tmp_path, capsys):

@@ -11,8 +11,8 @@ from training import data
 from training.config import DpoSettings
 from training.errors import TrainingError
 from training.models import Base, attach_lora, load_base, load_policy, load_tokenizer
+from training.networks.scoring import answer_logprobs, answer_logprobs_shown, example_batch, pair_batch
 from training.recipes.dpo import Preference, preference_losses
-from training.scoring import answer_logprobs, answer_logprobs_shown, example_batch, pair_batch
 
 LEARN = {"max_steps": 40, "learning_rate": 0.01, "precision": "fp32"}
 
@@ -140,7 +140,7 @@ def test_a_shared_prompt_changes_neither_value_nor_gradient(tiny):
 
 def test_answers_stand_apart_where_sharing_would_cost_more(tiny):
     """By the work that each form is; both give the same numbers in the same order."""
-    from training.scoring import answers_batch, pairs_apart
+    from training.networks.scoring import answers_batch, pairs_apart
 
     assert not pairs_apart(256 + 2 * 32, 256 + 32, width=576)
     assert not pairs_apart(64 + 2 * 128, 64 + 128, width=576)

@@ -8,10 +8,10 @@ from encoder_cast import tiny_encoder
 from training_cast import assistant, failure, finished, preference_rows, rows_of, user
 
 from training import data
-from training.encoders import encoder_batch, layout_of, load_encoder
 from training.models import Base, load_tokenizer
-from training.reading import tokens_of
-from training.reward_model import RewardModel, reward_load, rewards
+from training.networks.reading import tokens_of
+from training.rewards.encoders import encoder_batch, layout_of, load_encoder
+from training.rewards.reward_model import RewardModel, reward_load, rewards
 
 LEARN = {"max_steps": 60, "learning_rate": 0.01, "precision": "fp32", "heads": 2, "batch_size": 8}
 
@@ -128,8 +128,8 @@ def test_score_and_grpo_say_the_same_of_the_same_answers(run_dir, encoder, tiny)
 
     from training.config import GrpoSettings
     from training.directory import RunDirectory
-    from training.judge import judge_of
-    from training.roles import Roles
+    from training.online.judge import judge_of
+    from training.online.roles import Roles
 
     settings = GrpoSettings(precision="fp32", max_length=128)
     ready = prepared(tiny, settings)

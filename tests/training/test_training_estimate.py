@@ -6,11 +6,12 @@ import math
 import pytest
 from training_cast import echo_rows, finished, preference_rows
 
-from training import estimate as module
 from training.command import main
 from training.directory import RunDirectory
 from training.errors import TrainingError
-from training.estimate import estimate_of, interpolated
+from training.estimate import estimate_of
+from training.estimates import measuring as module
+from training.estimates.measuring import interpolated
 
 SAMPLES = [{"id": 1, "messages": [{"role": "user", "content": "say a"}]}]
 

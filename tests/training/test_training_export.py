@@ -11,7 +11,7 @@ from training_cast import echo_rows, events, failure, finished, opinionated, smo
 
 from training.export import merged_card
 from training.models import Base, load_base, load_policy
-from training.reward_model import reward_save
+from training.rewards.reward_model import reward_save
 
 
 @pytest.fixture(scope="module")

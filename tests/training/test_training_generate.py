@@ -7,8 +7,8 @@ import torch
 from training_cast import WORDS, assistant, events, failure, finished, rows_of, user
 
 from training.data import ChatTokens
-from training.decoding import Decoding, decode, end_tokens
 from training.models import load_base, load_tokenizer
+from training.networks.decoding import Decoding, decode, end_tokens
 
 PROMPTS = [{"id": f"p{n}", "messages": [user(f"say {' '.join(WORDS[: n + 1])}")]} for n in range(9)]
 GREEDY = {"max_new_tokens": 12, "batch_size": 4, "precision": "fp32"}

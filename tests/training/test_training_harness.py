@@ -8,9 +8,9 @@ import pytest
 from training_cast import failure, finished, rows_of
 
 from training.errors import TrainingError
-from training.harness import task_checked, yaml_read
-from training.harness_choosing import binary_f1, binary_mcc, mean_f1
-from training.harness_filters import extracted, filtered
+from training.suites.harness.choosing import binary_f1, binary_mcc, mean_f1
+from training.suites.harness.filters import extracted, filtered
+from training.suites.harness.tasks import task_checked, yaml_read
 
 CASES = json.loads((Path(__file__).parent / "harness_cases.json").read_text())
 SETTINGS = {"suite": "task", "precision": "fp32", "resamples": 100}

@@ -6,7 +6,7 @@ from peft import LoraConfig, get_peft_model
 from peft.tuners.lora import Linear
 from torch import nn
 
-from training.lora import QuickLinear, quickened
+from training.networks.lora import QuickLinear, quickened
 
 pytestmark = pytest.mark.trains
 

@@ -12,21 +12,24 @@ from safetensors.torch import load_file
 from training_cast import ROOT, WORDS, assistant, echo_rows, events, finished, preference_rows, tiny_model, user
 
 from training.config import SftSettings
-from training.remembered import Memory
+from training.loop.remembered import Memory
 
 # Runs the first directory freely, then each with so many megabytes of addresses more than are taken by then.
 LIMITED = """
-import resource, sys
+import gc, resource, sys
 from pathlib import Path
 import psutil
 from training.run import run
 assert run(Path(sys.argv[1])) == 0
 for more, folder in zip(sys.argv[2::2], sys.argv[3::2]):
+    gc.collect()  # what the run before left in cycles
     most = psutil.Process().memory_info().vms + (int(more) << 20)
     resource.setrlimit(resource.RLIMIT_AS, (most, -1))
     run(Path(folder))
 """
-ENOUGH_FOR_HALF, HOPELESS = 225, 30  # half of a batch needs some 160, a whole one 290
+# Addresses taken are addresses needed: no arena of 64 MB for each thread, and what is freed is given back at once.
+EXACT = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": str(1 << 18), "MALLOC_TRIM_THRESHOLD_": "0"}
+ENOUGH_FOR_HALF, HOPELESS = 200, 30  # half of a batch needs between 120 and 140, a whole one between 255 and 270
 
 
 def long_rows() -> list[dict]:
@@ -57,8 +60,7 @@ def test_out_of_memory_is_answered_with_half_the_rows_at_once(run_dir, wide):
     warm, free = prepared("warm", max_steps=1, batch_size=1), prepared("free")
     tight, hopeless = prepared("tight"), prepared("hopeless", checkpointing="off")
     limits = [str(HOPELESS), str(hopeless), str(ENOUGH_FOR_HALF), str(tight)]
-    # Each thread may take 64 MB of addresses, though no memory, for an arena of its own.
-    environment = {**os.environ, "MALLOC_ARENA_MAX": "1"}
+    environment = {**os.environ, **EXACT}
     subprocess.run([sys.executable, "-c", LIMITED, str(warm), *limits], cwd=ROOT, env=environment, check=True)
 
     error = json.loads((hopeless / "result.json").read_text())["error"]

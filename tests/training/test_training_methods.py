@@ -11,9 +11,9 @@ from training_cast import assistant, echo_rows, events, failure, finished, prefe
 from training import data
 from training.config import DpoSettings, SftSettings
 from training.models import Base, attach_lora, load_base, load_policy, load_tokenizer
+from training.networks.scoring import pair_batch
 from training.recipes.sft import AnswerLikelihood
-from training.reward_model import reward_load, rewards
-from training.scoring import pair_batch
+from training.rewards.reward_model import reward_load, rewards
 
 QUANTISED = ["nf4", "int8"]
 

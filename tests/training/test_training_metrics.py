@@ -9,7 +9,8 @@ import pytest
 from sacrebleu.metrics import BLEU, CHRF
 from training_cast import ROOT, events, failure, finished, rows_of
 
-from training import metrics, overlap
+from training import metrics
+from training.suites import overlap
 
 TEXTS = ["the cat sat on the mat", "a dog", "nothing in common here", "Three men went home."]
 REFERENCES = [
@@ -29,6 +30,13 @@ def test_corpus_scores_are_sacrebleus_also_with_unlike_numbers_of_references(nam
     streams = [[of[0] for of in REFERENCES], [of[1] if len(of) > 1 else None for of in REFERENCES]]
     measured = {"bleu": overlap.bleu, "chrf": overlap.chrf}[name](TEXTS, REFERENCES)[name]
     assert measured.value(measured.statistics.sum(axis=0)) == theirs.corpus_score(TEXTS, streams).score
+
+
+@pytest.mark.parametrize(
+    ("gained", "lost", "p_value"), [(0, 0, 1), (0, 4, 0.125), (6, 0, 2 / 64), (1, 5, 14 / 64), (3, 3, 1)]
+)
+def test_a_sign_test_counts_what_turned(gained, lost, p_value):
+    assert metrics.sign_test([100.0] * gained + [0.0] * 9 + [-100.0] * lost) == pytest.approx(p_value)
 
 
 def test_an_interval_of_a_mean_is_what_theory_says():

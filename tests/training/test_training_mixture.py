@@ -9,9 +9,9 @@ from training_cast import WORDS, assistant, echo_rows, events, failure, finished
 from training import data
 from training.directory import RunDirectory
 from training.estimate import estimate_of
-from training.mixture import PartOf
+from training.loop.mixture import PartOf
+from training.loop.order import Schedule, drawn_rows, shares
 from training.models import load_base, load_tokenizer
-from training.order import Schedule, drawn_rows, shares
 from training.recipes.sft import AnswerLikelihood
 
 LEARN = {"max_steps": 60, "learning_rate": 0.02, "batch_size": 4, "gradient_accumulation": 1, "precision": "fp32"}

@@ -9,16 +9,17 @@ import torch
 from online_cast import LEARN, by_hand, moved, objective_of, prompt_rows
 from training_cast import events, failure, finished, tiny_model, user
 
-from training import online
 from training.config import GrpoSettings, PpoSettings, RlooSettings
 from training.directory import RunDirectory
-from training.online import OnlineObjective, RolloutSchedule
+from training.networks.scoring import example_batch
+from training.online import objective as module
+from training.online.loop import RolloutSchedule
+from training.online.objective import OnlineObjective
+from training.online.rollout import Rollout
+from training.online.rules import rules_of
 from training.recipes.grpo import Groups
 from training.recipes.ppo import Episodes
 from training.recipes.rloo import LeaveOneOut
-from training.rollout import Rollout
-from training.rules import rules_of
-from training.scoring import example_batch
 
 SETTINGS = {
     **LEARN,
@@ -115,7 +116,7 @@ def test_a_prompt_computed_once_gives_the_gradients_of_rows_of_their_own(tmp_pat
         return rows, found
 
     shared, ours = gradients()
-    monkeypatch.setattr(online, "examples_batch", lambda some, pad, model: example_batch(some, pad, model.device))
+    monkeypatch.setattr(module, "examples_batch", lambda some, pad, model: example_batch(some, pad, model.device))
     alone, theirs = gradients()
     assert (shared, alone) == ([2, 1, 2 if kind.has_critic else 1], [3, 2, 3 if kind.has_critic else 2])
     for one, other in zip(ours, theirs, strict=True):

@@ -7,8 +7,8 @@ from online_cast import LEARN, by_hand, moved, objective_of, prompt_rows
 from training_cast import events, finished
 
 from training.config import PpoSettings
+from training.networks.scoring import example_batch
 from training.recipes.ppo import Episodes, explained_variance, generalised_advantages, next_beta, whitened
-from training.scoring import example_batch
 
 ANSWERS = [[7, 8, 9, 1], [30, 1], [12, 13, 14, 15, 16], [31, 5, 1]]
 
@@ -48,12 +48,13 @@ def test_whitening_and_explained_variance_and_the_price_of_divergence():
     assert next_beta(0.1, 5.4, 6.0) == pytest.approx(0.1 * 0.99)
 
 
-@pytest.mark.parametrize("whiten", [False, True])
-def test_the_whole_loss_is_that_of_numpy(tiny, whiten):
+@pytest.mark.parametrize(("whiten", "normalise"), [(False, False), (True, False), (False, True)])
+def test_the_whole_loss_is_that_of_numpy(tiny, whiten, normalise):
     """From logits and the critic's values on, in float64 and nothing of ours."""
     settings = PpoSettings(
         precision="fp32", rollout_prompts=4, beta=0.1, epsilon=0.15, value_clip=0.1, gamma=0.98, temperature=0.7,
         missing_eos_penalty=0.5, value_coefficient=0.3, whiten_rewards=whiten, batch_size=2,
+        normalise_rewards=normalise,
     )  # fmt: skip
     objective, roles = objective_of(Episodes, tiny, settings)
     moved(roles)
@@ -73,7 +74,10 @@ def test_the_whole_loss_is_that_of_numpy(tiny, whiten):
             values_now.append(roles.values(example_batch([example], 0, "cpu")).double().numpy())
     names = ("old", "reference", "value")
     old, reference, values = ([part.double().numpy() for part in rollout.split(name)] for name in names)
-    scores = [1.0, 0.0, 1.0 - 0.5, 0.0]  # the third did not end by itself
+    scores = np.array([1.0, 0.0, 1.0, 0.0])
+    if normalise:
+        scores = (scores - scores.mean()) / scores.std()
+    scores[2] -= 0.5  # the third did not end by itself
     rewards = [-0.1 * (o - r) for o, r in zip(old, reference)]
     for of_answer, score in zip(rewards, scores):
         of_answer[-1] += score
@@ -111,6 +115,24 @@ def test_the_whole_loss_is_that_of_numpy(tiny, whiten):
     clipped = (np.clip(ratios, 0.85, 1.15) * flat < ratios * flat).mean()
     assert shown["clip_share"] / tokens == pytest.approx(clipped)
     assert 0 < clipped < 1
+
+
+def test_scores_are_told_by_those_of_the_first_rollout(tiny):
+    """Which the parent wrote; what comes later is held against it, in a resumed run too."""
+    settings = PpoSettings(precision="fp32", rollout_prompts=4, missing_eos_penalty=0.5, beta=0.0)
+    objective, roles = objective_of(Episodes, tiny, settings)
+    rollout = by_hand(objective, roles, ANSWERS)
+    ended = [True, True, False, True]
+    for given, wanted in (([1.0, 3.0, 1.0, 3.0], [-1, 1, -1 - 0.5, 1]), ([5.0, 2.0, 2.0, 2.0], [3, 0, -0.5, 0])):
+        assert rollout.ended == ended
+        rollout.of_answers["reward"] = torch.tensor(given) - 0.5 * ~torch.tensor(ended)
+        torch.testing.assert_close(objective._scores(rollout), torch.tensor(wanted, dtype=torch.float32))
+    resumed, _ = objective_of(Episodes, tiny, settings)
+    resumed.load(objective.state())
+    torch.testing.assert_close(resumed._scores(rollout), torch.tensor([3, 0, -0.5, 0], dtype=torch.float32))
+    alike, _ = objective_of(Episodes, tiny, settings)
+    rollout.of_answers["reward"] = torch.ones(4) - 0.5 * ~torch.tensor(ended)
+    torch.testing.assert_close(alike._scores(rollout), torch.tensor([0, 0, -0.5, 0]))
 
 
 def test_policy_and_critic_learn_each_for_itself(tiny):

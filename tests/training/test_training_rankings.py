@@ -7,13 +7,13 @@ import torch
 from training_cast import finished, opinionated, preference_rows
 
 from training import data
-from training.answer_sets import answer_sets
 from training.config import RewardSettings
 from training.data import Example
 from training.models import load_base, load_tokenizer
+from training.networks.scoring import answered_batch, example_batch, shared_batch
 from training.recipes.reward import Comparisons, plackett_luce
-from training.reward_model import rewards
-from training.scoring import answered_batch, example_batch, shared_batch
+from training.rewards.answer_sets import answer_sets
+from training.rewards.reward_model import rewards
 
 FOUR = {"prompt": "what is b ?", "ranking": [["good a b c"], ["good"], ["a b"], ["bad bad bad"]]}
 TIED = {"prompt": "say a b c d", "ranking": [["good"], ["a", "b c"], ["bad"]]}

@@ -6,9 +6,9 @@ import torch
 from rouge_score.rouge_scorer import RougeScorer
 from training_cast import finished, preference_rows, rows_of, user
 
-from training import overlap
 from training.models import load_base, load_tokenizer
-from training.overlap import squad_words, word_f1
+from training.suites import overlap
+from training.suites.overlap import squad_words, word_f1
 
 FP32 = {"precision": "fp32", "resamples": 100}
 ITEMS = [
@@ -83,7 +83,7 @@ def test_likeness_is_the_cosine_of_centred_mean_states(run_dir, tmp_path, tiny):
     assert same == pytest.approx(1)
     assert (empty, without) == (None, None)
     model, tokenizer = load_base(str(tiny), "fp32"), load_tokenizer(str(tiny))
-    from training.embedding import GENERAL_TEXT
+    from training.suites.embedding import GENERAL_TEXT
 
     def vector(text):
         with torch.inference_mode():

@@ -10,9 +10,10 @@ from training_cast import WORDS, assistant, events, failure, finished, opinionat
 from training import data
 from training.config import RewardSettings
 from training.models import Base, load_base, load_tokenizer
+from training.networks.scoring import example_batch, pair_batch
+from training.recipes import reward as recipe
 from training.recipes.reward import Comparisons, item_weights, preference_losses
-from training.reward_model import RewardModel, last_positions, reliability, reward_load, rewards, temperature_of
-from training.scoring import example_batch, pair_batch
+from training.rewards.reward_model import RewardModel, last_positions, reliability, reward_load, rewards, temperature_of
 
 LEARN = {"max_steps": 40, "learning_rate": 0.01, "precision": "fp32", "heads": 3}
 
@@ -86,6 +87,27 @@ def test_a_known_preference_is_learnt_and_reloaded_exactly(run_dir, tiny, method
     found = rewards(model, pair_batch(pairs_of(tiny, rows[12:]), 0, model.device)).mean(dim=1).view(-1, 2)
     margin = (found[:, 0] - found[:, 1]).mean().item()
     assert margin == pytest.approx(result["metrics"]["validation_margin"], rel=1e-4)
+
+
+@pytest.mark.parametrize("goes_back", [False, True])
+def test_calibrated_are_the_weights_that_are_saved_measured_once(run_dir, tiny, monkeypatch, goes_back):
+    """By the differences of the last evaluation, unless it was of other weights."""
+    anew = []
+    monkeypatch.setattr(recipe, "measured", lambda *given, measured=recipe.measured: anew.append(measured(*given)))
+    rows = preference_rows()
+    held = [{**row, "chosen": row["rejected"], "rejected": row["chosen"]} if goes_back else row for row in rows[12:]]
+    settings = {**LEARN, "max_steps": 10, "eval_every": 5, "early_stopping_patience": int(goes_back)}
+    folder = run_dir("reward", {"train": rows[:12], "validation": held}, settings)
+    result = finished(folder)
+    assert len(anew) == goes_back
+    assert result["stopped_early"] if goes_back else "stopped_early" not in result
+    found = rewards(
+        reward_load(Base(str(tiny), folder / "adapter"), "fp32"),
+        pair_batch(pairs_of(tiny, held), 0, torch.device("cpu")),
+    )
+    found = found.mean(dim=1).view(-1, 2)
+    right = [(chosen > rejected) + (chosen == rejected) / 2 for chosen, rejected in found.tolist()]
+    assert result["calibration"]["accuracy"]["value"] == sum(right) / 4 == (0.5 if goes_back else 1)
 
 
 def test_peft_loads_it_as_a_sequence_classifier(run_dir, tiny):

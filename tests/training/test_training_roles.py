@@ -10,11 +10,11 @@ from training_cast import assistant, events, finished, preference_rows, rows_of,
 from training.config import GrpoSettings, PpoSettings
 from training.data import ChatTokens, Example
 from training.directory import RunDirectory
-from training.judge import judge_of
+from training.loop.tuning import save
 from training.models import Base, load_base, load_policy, load_tokenizer
-from training.roles import Roles
-from training.scoring import answer_logprobs, example_batch
-from training.tuning import save
+from training.networks.scoring import answer_logprobs, example_batch
+from training.online.judge import judge_of
+from training.online.roles import Roles
 
 REWARD = {"max_steps": 15, "learning_rate": 0.01, "heads": 3}
 TEXTS = ["good", "bad . .", "good a b", ""]
@@ -128,7 +128,7 @@ def test_a_reward_model_is_learnt_from_and_the_adapter_comes_back_exactly(
     run_dir, tiny, reward_model, recipe, monkeypatch
 ):
     kept = []
-    monkeypatch.setattr("training.online.save", lambda *given: kept.append(given[3].model) or save(*given))
+    monkeypatch.setattr("training.online.loop.save", lambda *given: kept.append(given[3].model) or save(*given))
     settings = {**LEARN, "rule_contains": None, "beta": 0.01, "max_steps": 30}
     if recipe == "ppo":
         settings |= {"update_epochs": 2, "rollout_prompts": 64, "batch_size": 64}

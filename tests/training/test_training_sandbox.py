@@ -10,8 +10,8 @@ import psutil
 import pytest
 
 from training.errors import TrainingError
-from training.harness_code import pass_at_k
-from training.sandbox import Limits, NoSandbox, Ran, program_run, sandbox_check
+from training.suites.harness.programs import pass_at_k
+from training.suites.harness.sandbox import Limits, NoSandbox, Ran, program_run, sandbox_check
 
 PATIENT = Limits(seconds=30, memory_mib=256)
 QUICK = Limits(seconds=1.5)

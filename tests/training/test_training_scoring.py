@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from training.scoring import chosen_logprobs
+from training.networks.scoring import chosen_logprobs
 
 pytestmark = pytest.mark.trains
 

@@ -11,9 +11,9 @@ from training_cast import assistant, echo_rows, events, failure, finished, prefe
 from training.command import main
 from training.config import SftSettings
 from training.directory import RunDirectory
-from training.encoder_decoder import plainly, tokens_of
 from training.estimate import estimate_of
 from training.models import Base, adapter_shapes, attach_lora, load_base, load_policy, load_tokenizer
+from training.networks.encoder_decoder import plainly, tokens_of
 from training.recipes.sft import AnswerLikelihood
 
 FP32 = {"precision": "fp32", "batch_size": 8, "gradient_accumulation": 1}
@@ -308,6 +308,7 @@ def test_suites_that_ask_a_model_know_it(bases, run_dir, tmp_path):
     adapted = {**base, "adapter": str(folder / "adapter")}
     found = finished(run_dir("evaluate", {}, {"suite": "forgetting"}, base=adapted, name="forgot"))["metrics"]
     assert found["perplexity_ratio"]["value"] > 1.01
+    assert {found[name]["n"] for name in ("accuracy", "base_accuracy", "accuracy_change")} == {96}
     items = [{"id": 1, "messages": [user("say one what ? one say a .")], "references": ["one a"]}]
     asked = run_dir("evaluate", {"items": items}, {"suite": "answers"}, base=base, name="answers", embedder=base)
     finished(asked)

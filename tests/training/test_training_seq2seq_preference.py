@@ -10,11 +10,11 @@ from training_cast import assistant, events, finished, preference_rows, rows_of,
 from training.config import DpoSettings, KtoSettings, OrpoSettings, SimpoSettings
 from training.data import labelled
 from training.models import Base, attach_lora, dropout_off, load_base, load_policy, load_tokenizer
+from training.networks.scoring import answer_logprobs, pair_batch
 from training.recipes.dpo import Preference
 from training.recipes.kto import Thumbs
 from training.recipes.orpo import OddsRatio
 from training.recipes.simpo import TargetMargin
-from training.scoring import answer_logprobs, pair_batch
 
 LEARN = {"precision": "fp32", "batch_size": 8, "gradient_accumulation": 1, "max_steps": 60, "learning_rate": 0.01}
 

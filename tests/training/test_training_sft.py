@@ -6,9 +6,9 @@ import torch
 from training_cast import assistant, echo_rows, events, finished, user
 
 from training import data
+from training.loop.tuning import licence_of
 from training.models import Base, load_base, load_policy, load_tokenizer
 from training.recipes.sft import AnswerLikelihood
-from training.tuning import licence_of
 
 LEARN = {"max_steps": 60, "learning_rate": 0.02, "batch_size": 8, "gradient_accumulation": 1, "precision": "fp32"}
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from training_cast import echo_rows, finished, tiny_model
 
-from training.spectra import eigenvalues, exponent
+from training.suites.spectra import eigenvalues, exponent
 
 
 @pytest.mark.parametrize(

@@ -176,7 +176,7 @@ def opinionated(folder: Path, heads: int = 2):
     import torch
 
     from training.models import load_base
-    from training.reward_model import RewardModel
+    from training.rewards.reward_model import RewardModel
 
     model = RewardModel(load_base(str(folder), "fp32"), heads)
     torch.nn.init.normal_(model.heads, std=0.2, generator=torch.Generator().manual_seed(3))

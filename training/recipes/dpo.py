@@ -28,8 +28,8 @@ from torch.nn.functional import logsigmoid
 from ..config import DpoSettings
 from ..data import Pair, pairs
 from ..directory import RunDirectory
-from ..scoring import Batch, answer_logprobs, answer_logprobs_shown, answers_batch
-from ..tuning import parent_copy, prepare, tuned
+from ..loop.tuning import parent_copy, prepare, tuned
+from ..networks.scoring import Batch, answer_logprobs, answer_logprobs_shown, answers_batch
 
 
 @contextmanager

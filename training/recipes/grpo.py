@@ -17,10 +17,11 @@ from torch import Tensor
 
 from ..config import GrpoSettings
 from ..directory import RunDirectory
-from ..online import OnlineObjective, learn
-from ..roles import Roles
-from ..rollout import Rollout, token_logprobs
-from ..scoring import answer_sums
+from ..networks.scoring import answer_sums
+from ..online.loop import learn
+from ..online.objective import OnlineObjective
+from ..online.roles import Roles
+from ..online.rollout import Rollout, token_logprobs
 
 
 def group_advantages(rewards: Tensor, each: int, scale: str) -> Tensor:

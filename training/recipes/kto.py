@@ -15,9 +15,9 @@ from ..config import KtoSettings
 from ..data import Example, Labelled, labelled
 from ..directory import RunDirectory
 from ..errors import TrainingError
+from ..loop.tuning import parent_copy, prepare, tuned
+from ..networks.scoring import answer_logprobs, answer_logprobs_shown, example_batch
 from ..processes import ALONE, Processes
-from ..scoring import answer_logprobs, answer_logprobs_shown, example_batch
-from ..tuning import parent_copy, prepare, tuned
 from .dpo import reference_policy
 
 

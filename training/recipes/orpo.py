@@ -15,8 +15,8 @@ from torch.nn.functional import logsigmoid
 from ..config import OrpoSettings
 from ..data import Pair, pairs
 from ..directory import RunDirectory
-from ..scoring import answer_logprobs_shown, answers_batch
-from ..tuning import prepare, tuned
+from ..loop.tuning import prepare, tuned
+from ..networks.scoring import answer_logprobs_shown, answers_batch
 
 
 def log_odds_ratios(means: Tensor) -> Tensor:

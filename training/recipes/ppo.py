@@ -1,7 +1,8 @@
 """Proximal policy optimisation from a reward, with a critic; TRL dropped its own, so this one is ours.
 
 Ouyang et al. 2022 (InstructGPT, arXiv 2203.02155), with the details that make it work of Huang et al. 2024 (arXiv
-2403.17031). A token is an action, an answer an episode. For token t of an answer of T tokens with score s:
+2403.17031). A token is an action, an answer an episode. Scores are told in standard deviations from the mean of those
+that the parent's own answers got, in the first rollout. For token t of an answer of T tokens with score s:
   reward     r_t = −β (log π_old(t) − log π_ref(t)), and s on top at t = T            Ziegler et al. 2019, equation 2
   advantage  Â_t = Σ_l (γλ)^l δ_{t+l},  δ_t = r_t + γ V_{t+1} − V_t,  V_{T+1} = 0      Schulman et al. 2016, equation 16
   return     R_t = Â_t + V_t; then the advantages are whitened over the rollout's tokens
@@ -20,10 +21,11 @@ from torch import Tensor
 
 from ..config import PpoSettings
 from ..directory import RunDirectory
-from ..online import OnlineObjective, learn
-from ..roles import Roles
-from ..rollout import Rollout, token_logprobs
-from ..scoring import Batch
+from ..networks.scoring import Batch
+from ..online.loop import learn
+from ..online.objective import OnlineObjective
+from ..online.roles import Roles
+from ..online.rollout import Rollout, token_logprobs
 
 
 def token_rewards(scores: Tensor, old: Sequence[Tensor], reference: Sequence[Tensor], beta: float) -> list[Tensor]:
@@ -32,6 +34,11 @@ def token_rewards(scores: Tensor, old: Sequence[Tensor], reference: Sequence[Ten
     for of_answer, score in zip(rewards, scores):
         of_answer[-1] += score
     return rewards
+
+
+def standard(scores: Tensor, mean: float, spread: float) -> Tensor:
+    """Scores [answers] in standard deviations `spread` from `mean`; only moved where all were alike."""
+    return (scores - mean) / (spread if spread > 1e-6 else 1.0)
 
 
 def generalised_advantages(rewards: Tensor, values: Tensor, gamma: float, lambda_: float) -> Tensor:
@@ -89,6 +96,7 @@ class Episodes(OnlineObjective):
     def __init__(self, *given):
         super().__init__(*given)
         self.beta = self.settings.beta
+        self.of_parent: tuple[float, float] | None = None  # mean and standard deviation of the parent's scores
 
     def weight(self, row: int) -> float:
         return self.rollout.lengths[row] if row < len(self) else 0.0
@@ -106,9 +114,8 @@ class Episodes(OnlineObjective):
 
     def weigh(self, roles: Roles, rollout: Rollout, check_stop: Callable[[], None]) -> dict[str, float]:
         s, known = self.settings, rollout.of_tokens
-        rewards = token_rewards(
-            rollout.of_answers["reward"], rollout.split("old"), rollout.split("reference"), self.beta
-        )
+        scores = self._scores(rollout)
+        rewards = token_rewards(scores, rollout.split("old"), rollout.split("reference"), self.beta)
         if s.whiten_rewards:
             rewards = whitened(torch.cat(rewards), centred=False).split(rollout.lengths)
         answers = zip(rewards, rollout.split("value"))
@@ -119,6 +126,17 @@ class Episodes(OnlineObjective):
         metrics = {"beta": self.beta, "explained_variance": explained_variance(known["value"], known["return"])}
         self.beta = next_beta(self.beta, divergence, s.kl_target)
         return metrics
+
+    def _scores(self, rollout: Rollout) -> Tensor:
+        """What the answers are worth, the penalty for not ending taken off; [answers]."""
+        given = rollout.of_answers["reward"]
+        penalties = self.settings.missing_eos_penalty * ~torch.tensor(rollout.ended)
+        if not self.settings.normalise_rewards:
+            return given.clone()
+        scores = given + penalties
+        if self.of_parent is None:  # the first rollout is the parent's: its adapter changes nothing yet
+            self.of_parent = scores.mean().item(), scores.std(correction=0).item()
+        return standard(scores, *self.of_parent) - penalties
 
     def loss(self, roles: Roles, rows: list[int]) -> tuple[Tensor, dict[str, float]]:
         critic = rows[0] >= len(self)
@@ -138,11 +156,16 @@ class Episodes(OnlineObjective):
         return self.settings.value_coefficient * losses.sum(), {"value_loss": losses.sum().item()}
 
     def state(self) -> dict[str, Tensor]:
-        return {**super().state(), "beta": torch.tensor([self.beta], dtype=torch.float64)}
+        kept = {**super().state(), "beta": torch.tensor([self.beta], dtype=torch.float64)}
+        if self.of_parent:
+            kept["of_parent"] = torch.tensor(self.of_parent, dtype=torch.float64)
+        return kept
 
     def load(self, tensors: dict[str, Tensor]) -> None:
         super().load(tensors)
         self.beta = float(tensors["beta"])
+        if "of_parent" in tensors:
+            self.of_parent = tuple(tensors["of_parent"].tolist())
 
 
 def ppo(run: RunDirectory, spec: dict, settings: PpoSettings) -> dict:

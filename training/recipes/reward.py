@@ -18,18 +18,18 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from .. import baselines
-from ..answer_sets import answer_sets, common_prompts
-from ..calibration import report, win
-from ..checkpoints import checkpoints_remove
 from ..config import RewardSettings
 from ..data import Pair, pairs
 from ..directory import RunDirectory
-from ..encoders import layout_of
-from ..loop import Training
-from ..reading import is_encoder
-from ..reward_model import RewardModel, reliability, reward_save, rewards, temperature_of
-from ..tuning import prepare, save
+from ..loop.checkpoints import checkpoints_remove
+from ..loop.training import Training
+from ..loop.tuning import prepare, save
+from ..networks.reading import is_encoder
+from ..rewards import baselines
+from ..rewards.answer_sets import answer_sets, common_prompts
+from ..rewards.calibration import report, win
+from ..rewards.encoders import layout_of
+from ..rewards.reward_model import RewardModel, reliability, reward_save, rewards, temperature_of
 
 
 def preference_losses(found: Tensor, margins: Tensor, centering: float) -> Tensor:
@@ -75,6 +75,8 @@ class Comparisons:
         whole = settings.prompt_sharing == "prompts"
         self.sets = answer_sets(self.rows, whole_prompts=whole, tokens_at_most=settings.max_length)
         self.counts = item_weights(self.rows) if settings.balance == "answers" else [1.0] * len(rows)
+        # Of each pair, as it was measured last: the reward of its chosen answer less that of its rejected one.
+        self.differences: dict[int, float] = {}
         self.weights = torch.ones(len(rows), settings.heads)
         if bootstrap and settings.heads > 1:
             generator = torch.Generator().manual_seed(settings.seed)
@@ -99,6 +101,8 @@ class Comparisons:
             loss = self._ranking_losses(found, rows)
         means = found.detach().mean(dim=2)
         differences = means[:, 0] - means[:, 1]
+        if not torch.is_grad_enabled():
+            self.differences.update(zip(numbers, differences.tolist()))
         right = (differences > 0).float() + (differences == 0).float() / 2
         return loss, {
             "accuracy": (right * counts).sum().item(),
@@ -154,18 +158,18 @@ class Comparisons:
 
 
 @torch.no_grad()
-def calibration(run: RunDirectory, model: RewardModel, train: Comparisons, validation: Comparisons) -> dict:
-    """What the validation rows say of the model: {temperature, reliability, accuracy, baselines, slices, pairs, …}."""
+def measured(run: RunDirectory, model: RewardModel, validation: Comparisons) -> None:
+    """Take the differences of the validation pairs from the model as it is."""
     model.eval()
-    found: dict[int, float] = {}  # pair → the reward of its chosen answer less that of its rejected one
     size = validation.settings.batch_size
     for start in range(0, len(validation), size):
         run.check_stop()
-        rows = list(range(start, min(start + size, len(validation))))
-        means = validation.rewards(model, rows).mean(dim=2)
-        numbers = [pair for row in rows for pair in validation.sets[row].pairs]
-        found.update(zip(numbers, (means[:, 0] - means[:, 1]).tolist()))
-    differences = [found[pair] for pair in range(len(validation.rows))]
+        validation.loss(model, list(range(start, min(start + size, len(validation)))))
+
+
+def calibration(train: Comparisons, validation: Comparisons) -> dict:
+    """What the validation rows say of the model: {temperature, reliability, accuracy, baselines, slices, pairs, …}."""
+    differences = [validation.differences[pair] for pair in range(len(validation.rows))]
     temperature = temperature_of(differences)
     longer = baselines.longer(validation.rows)
     parts = {"chosen_longer": [], "chosen_shorter": []}
@@ -191,7 +195,9 @@ def reward(run: RunDirectory, spec: dict, settings: RewardSettings) -> dict:
     validation = Comparisons(ready.validation, ready.pad, settings, bootstrap=False) if ready.validation else None
     training = Training(run, model, train, validation, settings, ready.identity)
     metrics = training.work()
-    about = calibration(run, model, train, validation) if validation else {"temperature": 1.0}
+    if validation and not (training.measured and len(validation.differences) == len(validation.rows)):
+        measured(run, model, validation)
+    about = calibration(train, validation) if validation else {"temperature": 1.0}
     saved = save(run, spec, settings, ready, metrics, extra=lambda folder: reward_save(model, folder, about))
     checkpoints_remove(run)
     return {**saved, **training.result(), "rows": len(ready.train), "calibration": about}

@@ -12,8 +12,8 @@ from torch.nn.functional import logsigmoid
 from ..config import SimpoSettings
 from ..data import Pair, pairs
 from ..directory import RunDirectory
-from ..scoring import answer_logprobs_shown, answers_batch
-from ..tuning import prepare, tuned
+from ..loop.tuning import prepare, tuned
+from ..networks.scoring import answer_logprobs_shown, answers_batch
 
 
 def margin_losses(means: Tensor, *, beta: float, gamma: float) -> Tensor:

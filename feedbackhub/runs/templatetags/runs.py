@@ -31,6 +31,10 @@ TITLES = {
         },
     ),
     "reward": (_("Reward"), {"": _("Mean score of the answers that the model writes as it learns.")}),
+    "audit": (
+        _("Audit"),
+        {"": _("What a second reward model thinks, by which the model is not paid; the reward should not rise alone.")},
+    ),
     "answer_tokens": (
         _("Length of answers"),
         {"": _("In tokens. Where reward rises with length alone, read samples.")},
@@ -64,7 +68,7 @@ TITLES = {
     "tokens_per_second": (_("Tokens per second"), {"": ""}),
     "memory_bytes": (_("Memory in bytes"), {"": _("Held by the training process.")}),
 }
-FIRST = ("loss", "accuracy", "margin", "reward", "answer_tokens")
+FIRST = ("loss", "accuracy", "margin", "reward", "audit", "answer_tokens")
 SPLITS = ("train", "validation")
 
 

@@ -7,7 +7,7 @@ from feedbackhub.core.errors import DomainError
 from feedbackhub.projects.models import Project
 from feedbackhub.rounds import selectors, services
 from feedbackhub.rounds.loop import finished, runs_supervised
-from feedbackhub.rounds.search import STEPS, Search, search
+from feedbackhub.rounds.search import STEPS, Search, search, settings_with
 from feedbackhub.runs.models import Run, RunState
 
 
@@ -40,9 +40,7 @@ class Command(BaseCommand):
             )
             self.tell(result)
             if draft:
-                chosen = {**began, **result.pick.settings}
-                if "lora_r" in chosen:
-                    chosen["lora_alpha"] = 2 * chosen["lora_r"]
+                chosen = settings_with(began, result.pick.settings)
                 made = services.round_create(project=found, by=found.created_by, settings=chosen, **given)
                 self.stdout.write(f"Round {made.number} is drafted with them.")
         except Project.DoesNotExist:

@@ -1,0 +1,1 @@
+"""The suite task: benchmarks in lm-evaluation-harness's YAML, asked for likelihoods, texts or programs."""
