@@ -46,7 +46,7 @@ django.setup()
 # The real hasher takes a third of a second, for every member of the cast in every test.
 settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # A page may be slow where both cores train: what it shows in the end is what counts.
-expect.set_options(timeout=30_000)
+expect.set_options(timeout=60_000)
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,9 @@
 
 Started as `python -m training run DIR` would be (tests/stand_in.py). For training recipes, run.json's settings say what
 it does: steps, seconds (a step), checkpoint_every, die_at (kill -9 of itself, once), die_always, fail_at, torn_line_at,
-samples, ignore_sigterm, dies_of_sigterm, stubborn_child (a fork that keeps the lock open). Every step it also writes
-its own process id into writers.txt, for the tests that look for a second writer.
+hold_at (after that step it waits for a file called go, or to be stopped), samples, ignore_sigterm, dies_of_sigterm,
+stubborn_child (a fork that keeps the lock open). Every step it also writes its own process id into writers.txt, for the
+tests that look for a second writer.
 For `generate` it answers each prompt with its own text turned round; a prompt with `[fail]` in it fails the run,
 one with `[once]` does so the first time. For `evaluate` it counts the characters of the texts it is given.
 For `export` it writes a few bytes.
@@ -101,6 +102,8 @@ def count() -> None:
             file.write(f"{os.getpid()} {step}\n")
         emit(type="metric", step=step, values={"loss": 1 / step}, split="train")
         emit(type="status", phase="train", step=step, max_steps=steps, progress=step / steps, eta_seconds=None)
+        while step == settings.get("hold_at") and not stopping and not (directory / "go").exists():
+            time.sleep(0.01)
         if step % settings.get("checkpoint_every", 1) == 0 or stopping:
             write_whole(checkpoint, str(step))
         if stopping:

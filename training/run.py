@@ -1,5 +1,6 @@
 """Read a run directory, run its recipe, write a result: what `python -m training run DIR` does."""
 
+import logging
 import os
 import sys
 import time
@@ -102,6 +103,8 @@ def environment_set(spec: dict) -> None:
     threads_give_way()
     # What PEFT asks of transformers is nothing that a reader of the log could mend.
     warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+    # On processors with AVX512-BF16 it misses code that it would fetch from a hub and run; nothing here wants that.
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")

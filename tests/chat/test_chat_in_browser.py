@@ -26,7 +26,7 @@ def page(models, chromium, client_of, alice, settings, monkeypatch):
     settings.RUNS_DIR = Path(os.environ["FEEDBACKHUB_HOME"]) / "runs"  # the server's
     monkeypatch.setenv("CHAT_IDLE_SECONDS", "0")
     server = Server()
-    wait_for(server.answers, seconds=60, what="the server")
+    wait_for(server.answers, seconds=180, what="the server")
     url = f"http://127.0.0.1:{server.port}"
     context = chromium.new_context(base_url=url, reduced_motion="reduce")
     context.add_cookies([{"name": "sessionid", "value": client_of(alice).cookies["sessionid"].value, "url": url}])

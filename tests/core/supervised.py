@@ -16,7 +16,7 @@ from ports import free_port
 ROOT = Path(__file__).parents[2]
 
 
-def wait_until(condition, *, seconds: float = 60, what: str):
+def wait_until(condition, *, seconds: float = 120, what: str):
     """The condition's first true value; fails with `what` when there is none in time."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
@@ -70,7 +70,7 @@ class Up:
 
     def ended(self) -> tuple[int, str]:
         """(exit code, all that it said) of one that ends by itself."""
-        code = self.process.wait(60)
+        code = self.process.wait(180)
         return code, self.log.read_text()
 
     def healthy(self) -> bool:

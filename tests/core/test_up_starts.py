@@ -9,7 +9,7 @@ A_JOB = """
 import time, django_rq
 queue = django_rq.get_queue("default", commit_mode="auto")
 job = queue.enqueue("time.sleep", args=(0,), result_ttl=60)
-until = time.monotonic() + 40
+until = time.monotonic() + 120
 while not job.is_finished and time.monotonic() < until:
     time.sleep(0.05)
 print(job.get_status())

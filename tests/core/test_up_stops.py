@@ -24,7 +24,7 @@ def _training(site, runs: int = 1, **settings) -> list[psutil.Process]:
     """Queue a run; the training processes, once `runs` of them have done their first step."""
     site.python(QUEUE_A_RUN.format(settings=settings))
     begun = partial((site.home / "runs").glob, "*/writers.txt")
-    wait_until(lambda: len(list(begun())) == runs, what="the first training step", seconds=60)
+    wait_until(lambda: len(list(begun())) == runs, what="the first training step", seconds=180)
     return site.training()
 
 
@@ -90,7 +90,7 @@ def test_kill_9_leaves_nothing_but_the_training(up, stand_in_training):
     family = [process for process in site.family() if process not in training]
     site.process.kill()
     site.process.wait()
-    wait_until(lambda: not any(map(alive, family)), seconds=60, what="the others to end by themselves")
+    wait_until(lambda: not any(map(alive, family)), seconds=180, what="the others to end by themselves")
     assert all(map(alive, training)), "training is adopted by the next start, not thrown away"
 
 
@@ -107,7 +107,7 @@ def test_the_next_start_ends_what_kill_9_left_and_adopts_the_training(up, stand_
     assert "an earlier one was killed and had left" in again.said()
     watched = "from feedbackhub.runs.models import RunEvent; print(RunEvent.objects.count())"
     seen = int(again.python(watched))
-    wait_until(lambda: int(again.python(watched)) > seen, seconds=60, what="the training to be watched again")
+    wait_until(lambda: int(again.python(watched)) > seen, seconds=180, what="the training to be watched again")
     assert alive(training)
     assert again.python(STATE).split() == ["running", "1", "0"]
 
@@ -119,7 +119,7 @@ def test_workers_on_their_own_stop_what_they_started(up, stand_in_training):
     [ours] = [process for process in _training(site, runs=2, steps=6000, seconds=0.1) if process != theirs]
     family = [psutil.Process(workers.pid), *psutil.Process(workers.pid).children(recursive=True), ours]
     workers.terminate()
-    assert workers.wait(60) == 0, (site.home / "workers.log").read_text()
+    assert workers.wait(180) == 0, (site.home / "workers.log").read_text()
     assert [process for process in family if alive(process)] == []
     assert (site.home / "runs" / "000002" / "checkpoint.txt").exists()
     assert alive(theirs)
@@ -127,6 +127,6 @@ def test_workers_on_their_own_stop_what_they_started(up, stand_in_training):
 
 def test_an_unknown_queue_is_named(up):
     site = up()
-    assert site.workers("trainings").wait(60) == 1
+    assert site.workers("trainings").wait(180) == 1
     said = (site.home / "workers.log").read_text()
     assert 'There is no queue "trainings"; there are default, training, chat.' in said

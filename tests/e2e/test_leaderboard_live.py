@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 def page(db, transactional_db, valkey, chromium, client_of, dave):
     """Dave's browser; what its console has to complain about fails the test."""
     server = Server()
-    wait_for(server.answers, seconds=60, what="the server")
+    wait_for(server.answers, seconds=180, what="the server")
     url = f"http://127.0.0.1:{server.port}"
     context = chromium.new_context(base_url=url, reduced_motion="reduce", accept_downloads=True)
     session = client_of(dave).cookies["sessionid"].value

@@ -18,7 +18,7 @@ READY = "() => document.querySelector('#rate[data-begun] .rate-task[data-task]:n
 @pytest.fixture
 def server(db, transactional_db, valkey):
     running = Server()
-    wait_for(running.answers, seconds=60, what="the server")
+    wait_for(running.answers, seconds=180, what="the server")
     yield running
     running.kill()
 
@@ -71,8 +71,10 @@ def _reload(page) -> None:
         try:
             page.reload()
         except Error as error:
-            if "net::ERR_" not in error.message:
+            # The second where Chromium is about to show the error of the try before.
+            if "net::ERR_" not in error.message and "Not attached to an active page" not in error.message:
                 raise
+            page.wait_for_load_state()
         else:
             return
     raise AssertionError("the page came back in none of ten tries")

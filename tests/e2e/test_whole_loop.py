@@ -24,7 +24,7 @@ def page(site, browser, complaints):
     context = browser.new_context(viewport={"width": 1440, "height": 900}, reduced_motion="reduce")
     context.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
     context.on("weberror", lambda error: complaints.append(str(error.error)))
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(60_000)
     page = context.new_page()
     page.goto(f"{site.url}/sign-in/")
     page.get_by_label("Username").fill("admin")
@@ -66,7 +66,7 @@ def test_the_loop_closes(site, page):
     text = page.locator("main").inner_text()
     assert not re.search("smol-(greedy|creative|concise)", text), "a model is named before the vote"
     rate_by_keyboard(page, PAIRS)
-    wait_for(lambda: votes(site) == PAIRS, seconds=60, what=f"{PAIRS} votes on the leaderboard")
+    wait_for(lambda: votes(site) == PAIRS, seconds=180, what=f"{PAIRS} votes on the leaderboard")
 
     # Freeze them.
     page.goto(f"{site.url}/p/demo/rounds/datasets/")

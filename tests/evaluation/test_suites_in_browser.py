@@ -29,7 +29,7 @@ def page(live_server, client_of, alice, project, settings, stand_in):
         page = context.new_page()
         page.errors = []
         page.on("pageerror", lambda error: page.errors.append(str(error)))
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(60_000)
         yield page
         chromium.close()
 

@@ -46,7 +46,7 @@ def test_settling_by_keys(tasks, judged, page, project, alice, bob, carol):
         judged(bob, "red", "blue", comment="Red **is** it.", flags=["unsafe"])
         judged(carol, "blue", "red", strength="slight")
     rater_decide(project=project, rater=bob, action="weigh", weight=0.5, by=alice, reason="A test.")
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(60_000)
     page.goto(f"/p/{project.slug}/rate/quality/")
     accessible(page)
     page.keyboard.press("a")

@@ -49,7 +49,7 @@ def site_url(database_url, stand_in, valkey):
         except OSError:
             return False
 
-    wait_until(answers, seconds=60, what="for the web server")
+    wait_until(answers, seconds=180, what="for the web server")
     yield url
     server.terminate()
     server.wait(20)
@@ -117,7 +117,7 @@ def test_the_page_follows_the_run_without_being_loaded_again(round_of, page_of, 
     page.locator('#run[data-state="queued"]').wait_for()
     page.locator(".live").get_by_text("Live", exact=True).wait_for()
     supervisor_process(tuning_round.run)
-    page.locator('#run[data-state="running"]').wait_for(timeout=30_000)
+    page.locator('#run[data-state="running"]').wait_for(timeout=60_000)
     page.wait_for_function("() => /step \\d+ of 25/.test(document.querySelector('[data-run=step]').textContent)")
     page.locator('[data-sample="7"] [data-stage="before"]', has_text="<b>before</b>").wait_for()
     page.locator('#run[data-state="completed"]').wait_for(timeout=60_000)
@@ -135,7 +135,7 @@ def test_points_are_drawn_as_they_are_pushed(round_of, page_of, supervisor_proce
     page = page_of(tuning_round)
     page.locator(".live").get_by_text("Live", exact=True).wait_for()
     supervisor_process(tuning_round.run)
-    page.locator('[data-chart-source="curve-loss"]').wait_for(timeout=30_000)
+    page.locator('[data-chart-source="curve-loss"]').wait_for(timeout=60_000)
     renderings = []
     page.on("request", lambda request: renderings.append(request.url) if "/rounds/1/" in request.url else None)
     before = len(page.evaluate(CURVE))
@@ -144,7 +144,7 @@ def test_points_are_drawn_as_they_are_pushed(round_of, page_of, supervisor_proce
     page.locator('[data-run="log-details"] summary').click()
     page.wait_for_function("() => /step +\\d+  train +loss/.test(document.querySelector('[data-run=log]').textContent)")
     run_stop(run=tuning_round.run)
-    page.locator('#run[data-state="stopped"]').wait_for(timeout=30_000)
+    page.locator('#run[data-state="stopped"]').wait_for(timeout=60_000)
     page.get_by_role("button", name="Resume").wait_for()
     assert page.errors == []
 

@@ -1,7 +1,7 @@
 import time
 
 
-def wait_until(condition, *, seconds: float = 20, what: str = ""):
+def wait_until(condition, *, seconds: float = 120, what: str = ""):
     """The first true value of `condition()`, asked again and again; AssertionError after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):

@@ -68,6 +68,19 @@ def test_the_log_has_each_line_once_and_nothing_else_when_stderr_is_the_log(run_
     assert [line for line in lines if not re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  ", line)] == []
 
 
+def test_libraries_do_not_ask_the_log_for_code_from_a_hub():
+    """bitsandbytes does, but only on processors with AVX512-BF16: here its own words, wherever the test runs."""
+    program = """
+import logging
+from training.run import environment_set
+environment_set({})
+log = logging.getLogger("bitsandbytes.backends.cpu.ops")
+log.warning("Failed to load CPU gemm_4bit_forward from kernels-community: No module named 'kernels'.")
+log.error("what matters is said")
+"""
+    assert python("-c", program).stderr == "what matters is said\n"
+
+
 def test_merging_is_a_command_of_its_own(run_dir, tiny, tmp_path, capsys):
     folder = run_dir("sft", {"train": echo_rows()}, {"max_steps": 2})
     finished(folder)

@@ -145,7 +145,7 @@ class Process:
         self.process = (get_context("spawn") if cold else FORKS).Process(target=_ended, args=(folder,))
         self.process.start()
 
-    def wait_for(self, condition, seconds: float = 60) -> None:
+    def wait_for(self, condition, seconds: float = 120) -> None:
         """Until the condition holds; an error when the process ends first, or time is up."""
         deadline = time.monotonic() + seconds
         while not condition():
