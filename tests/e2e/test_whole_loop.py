@@ -87,6 +87,13 @@ def test_the_loop_closes(site, page):
     expect(page.locator("#run")).to_have_attribute("data-state", "completed", timeout=900_000)
     expect(page.locator("figure.chart").first).to_be_visible()
     expect(page.get_by_text("After the round")).to_be_visible()
+    # What one writes there stays while the section asks for itself anew.
+    page.get_by_text("Promote it to champion").click()
+    page.get_by_label("Why").fill("Half a rea")
+    page.evaluate("document.getElementById('after').dataset.earlier = ''")
+    page.locator("#after:not([data-earlier])").wait_for()
+    page.get_by_label("Why").press_sequentially("son")
+    expect(page.get_by_label("Why")).to_have_value("Half a reason")
 
     # By itself: answers, metrics, blind pairs.
     def followed() -> bool:
