@@ -161,6 +161,7 @@ const outbox = new Outbox(place.dataset.rater, {
     entry.then = () => (waits() ? current.dataset.task : NO_MORE);
     leave(taskOf(entry.url));
   },
+  isAwaited: () => Boolean(current.dataset.sent),
   onRefusal(entry, words) {
     const index = made.findIndex((one) => one.entry === entry);
     if (index >= 0) made.splice(index, 1);

@@ -4,8 +4,39 @@
 import { gettext, interpolate } from "./i18n.js";
 
 const PAUSES_MS = [300, 1000, 2000, 4000, 8000, 15000];
+const AWAITED_MS = 2000; // at most, where the rater has nothing to do until there is an answer
 
-// --- Kept in the browser: IndexedDB, table "unsent" {id, rater, url, body} ----------------------------------------------
+// --- Kept in the browser, twice -------------------------------------------------------------------------------------
+// localStorage at once, one item an entry: there before anything is sent, whatever becomes of this page in the next
+// moment, and there at once for the page that comes after. IndexedDB, table "unsent" {id, rater, url, body}, a moment
+// later: on the disk, and with room for what the former has none for.
+
+const itemsOf = (rater) => `feedbackhub-unsent-${rater}-`;
+
+function keepAtHand({ id, url, body, rater }) {
+  try {
+    localStorage.setItem(itemsOf(rater) + id, JSON.stringify({ id, url, body }));
+  } catch {
+    // no room, or not allowed: the other has it in a moment
+  }
+}
+
+function forgetAtHand({ id, rater }) {
+  try {
+    localStorage.removeItem(itemsOf(rater) + id);
+  } catch {
+    // nothing was kept here
+  }
+}
+
+function atHand(rater) {
+  try {
+    const names = Object.keys(localStorage).filter((name) => name.startsWith(itemsOf(rater)));
+    return names.map((name) => JSON.parse(localStorage.getItem(name)));
+  } catch {
+    return [];
+  }
+}
 
 let database = null;
 
@@ -82,13 +113,14 @@ export function refusal(html, status) {
 /**
  * An entry is {id, url, body: [[name, value]], then: () => string} and whatever its maker needs.
  * onAnswer(entry, answer) and onRefusal(entry, words) end it; onState({waiting, reason}) tells how things stand;
- * onRestore(entry) gives an entry of an earlier page its `then`.
+ * onRestore(entry) gives an entry of an earlier page its `then`; isAwaited() says whether the rater waits for an answer.
  */
 export class Outbox {
-  constructor(rater, { onAnswer, onRefusal, onState, onRestore }) {
+  constructor(rater, { onAnswer, onRefusal, onState, onRestore, isAwaited }) {
     this.rater = rater;
     this.entries = [];
-    this.handlers = { onAnswer, onRefusal, onState, onRestore };
+    this.known = new Set(); // ids of entries of this page, sent or not: the disk may be slower than the server
+    this.handlers = { onAnswer, onRefusal, onState, onRestore, isAwaited };
     this.working = false;
     this.misses = 0;
     for (const wake of ["online", "focus"]) window.addEventListener(wake, () => this.work());
@@ -96,6 +128,7 @@ export class Outbox {
 
   push(entry) {
     this.entries.push(entry);
+    this.known.add(entry.id);
     this.keep(entry);
     this.work();
   }
@@ -108,11 +141,16 @@ export class Outbox {
     return true;
   }
 
-  /** What an earlier page could not send. */
+  /** What an earlier page could not send: what is at hand before this returns, what the disk alone has later. */
   async restore() {
-    const kept = (await stored("readonly", (unsent) => unsent.index("rater").getAll(this.rater))) ?? [];
+    this.takeUp(atHand(this.rater));
+    this.takeUp((await stored("readonly", (unsent) => unsent.index("rater").getAll(this.rater))) ?? []);
+  }
+
+  takeUp(kept) {
     for (const { id, url, body } of kept) {
-      if (this.entries.some((entry) => entry.id === id)) continue; // made while the store was being read
+      if (this.known.has(id)) continue;
+      this.known.add(id);
       const entry = { id, url, body, earlier: true, tried: true };
       this.entries.push(entry);
       this.handlers.onRestore(entry);
@@ -121,12 +159,15 @@ export class Outbox {
   }
 
   keep({ id, url, body }) {
-    stored("readwrite", (unsent) => unsent.put({ id, url, body, rater: this.rater }));
+    const entry = { id, url, body, rater: this.rater };
+    keepAtHand(entry);
+    stored("readwrite", (unsent) => unsent.put(entry));
   }
 
-  forget(entry) {
-    this.entries = this.entries.filter((other) => other !== entry);
-    stored("readwrite", (unsent) => unsent.delete(entry.id));
+  forget({ id }) {
+    this.entries = this.entries.filter((entry) => entry.id !== id);
+    forgetAtHand({ id, rater: this.rater });
+    stored("readwrite", (unsent) => unsent.delete(id));
   }
 
   state(reason = null) {
@@ -151,7 +192,7 @@ export class Outbox {
         if (!(error instanceof Unreached)) throw error;
         const pause = PAUSES_MS[Math.min(this.misses, PAUSES_MS.length - 1)];
         this.misses += 1;
-        this.timer = setTimeout(() => this.work(), pause);
+        this.timer = setTimeout(() => this.work(), this.handlers.isAwaited() ? Math.min(pause, AWAITED_MS) : pause);
         this.working = false;
         this.state(error.reason);
         return;

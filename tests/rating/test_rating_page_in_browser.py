@@ -83,6 +83,51 @@ def test_what_could_not_be_sent_survives_a_reload(tasks, page_of, bob, project):
     assert len(judgments(project)) == 1
 
 
+def test_what_could_not_be_sent_is_there_after_a_reload_although_the_disk_hangs(tasks, page_of, bob, project):
+    """Not lost, and at once not asked again: what the next page needs does not wait for the browser's database."""
+    tasks(2)
+    page = page_of(bob)
+    page.add_init_script("IDBFactory.prototype.open = () => ({})")
+    page.reload()
+    first = task_of(page)
+    page.route(f"**/rate/{first}/**", lambda route: route.abort())
+    page.keyboard.press("a")
+    page.get_by_text("1 waiting, will be sent").wait_for()
+    page.reload()
+    page.locator("#rate[data-begun]").wait_for()
+    assert task_of(page) != first or page.locator(".rate-task[data-sent]").count() == 1, "it is asked again"
+    page.unroute_all()
+    press_and_go_on(page, "b")
+    page.get_by_text("Nothing is left for you to rate.").wait_for()
+    saved(page)
+    assert len(judgments(project)) == 2
+    page.reload()
+    page.get_by_text("Nothing is left for you to rate.").wait_for()
+    assert page.evaluate("Object.keys(localStorage).filter((name) => name.includes('unsent'))") == []
+    assert page.errors == []
+
+
+def test_a_rater_without_another_task_waits_two_seconds_at_most_for_a_server_that_is_back(tasks, page_of, bob, project):
+    tasks(1)
+    page = page_of(bob)
+    page.clock.install(time=0)
+    page.clock.pause_at(60_000)  # from here on only as we say
+    page.reload()
+    sending = f"**/rate/{task_of(page)}/**"
+    page.route(sending, lambda route: route.abort())
+    with page.expect_event("requestfailed"):
+        page.keyboard.press("a")
+    for _ in range(7):  # with other tasks at hand the pauses grow to a quarter of a minute
+        page.get_by_text("1 waiting, will be sent").wait_for()
+        with page.expect_event("requestfailed"):
+            page.clock.fast_forward(2000)
+    page.get_by_text("1 waiting, will be sent").wait_for()
+    page.unroute_all()
+    page.clock.fast_forward(2000)
+    page.get_by_text("Nothing is left for you to rate.").wait_for()
+    assert len(judgments(project)) == 1
+
+
 def test_a_refusal_brings_the_task_back_with_what_was_said(tasks, page_of, bob, project):
     tasks(3)
     page = page_of(bob)
@@ -172,6 +217,7 @@ def test_what_was_said_is_edited_from_the_history(tasks, page_of, bob, project, 
     page.goto(f"/p/{project.slug}/rate/history/")
     page.get_by_role("link", name="Edit").click()
     page.get_by_text("You said:").wait_for()
+    page.wait_for_load_state()  # its scripts have run: keys are keys
     shown = page.locator(".rank-item").evaluate_all("items => items.map(item => Number(item.dataset.output))")
     assert shown[0] == ids[0]
     assert page.locator(".rank-item.is-tied").count() == 1
