@@ -92,14 +92,13 @@ document.addEventListener("keydown", (event) => {
   menu.querySelector("summary").focus();
 });
 
-// --- A region takes the focus only while it can be scrolled ------------------------------------------------------------
+// --- A wide table's frame takes the focus only while it can be scrolled ------------------------------------------------
+// It is a named group and no landmark: a page of tables would be a page of landmarks, often named as their sections.
 const sizes = new ResizeObserver((entries) => {
   for (const { target } of entries) measure(target);
 });
 
 function measure(region) {
-  // A named group rather than a landmark: a page of tables would be a page of landmarks, often named as their sections.
-  if (region.getAttribute("role") === "region") region.setAttribute("role", "group");
   region.classList.toggle("is-scrolling", region.firstElementChild?.offsetWidth > region.clientWidth + 1);
   const scrolls = region.scrollWidth > region.clientWidth + 1 || region.scrollHeight > region.clientHeight + 1;
   if (scrolls) region.tabIndex = 0;
