@@ -28,6 +28,7 @@ def fits(page: Page, width: int) -> None:
 
 
 def at_rest(page: Page) -> None:
-    """Drawn anew, and nothing on the page is on its way to another look."""
+    """Its scripts have run, it is drawn anew, and nothing on the page is on its way to another look."""
+    page.wait_for_load_state()
     page.evaluate(PAINTED)
     page.evaluate(AT_REST)

@@ -134,6 +134,7 @@ def page_of(chromium, live_server, client_of, project, settings, valkey):
         context.add_cookies([{"name": "sessionid", "value": session, "url": live_server.url}])
         # Where the first route comes after the page, one request in forty is sent past it: one is there from the start.
         context.route("**/asked-by-nobody", lambda route: route.abort())
+        context.set_default_timeout(60_000)
         page = context.new_page()
         page.errors = []
         requests = under_way[page] = set()

@@ -33,6 +33,7 @@ def page(models, chromium, client_of, alice, settings, monkeypatch):
     complaints = []
     context.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
     context.on("weberror", lambda error: complaints.append(str(error.error)))
+    context.set_default_timeout(60_000)
     page = context.new_page()
     yield page
     context.close()

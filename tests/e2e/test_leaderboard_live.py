@@ -27,6 +27,7 @@ def page(db, transactional_db, valkey, chromium, client_of, dave):
     complaints = []
     context.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
     context.on("weberror", lambda error: complaints.append(str(error.error)))
+    context.set_default_timeout(60_000)
     yield context.new_page()
     context.close()
     server.kill()

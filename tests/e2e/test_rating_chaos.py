@@ -31,6 +31,7 @@ def page(server, chromium, client_of, bob, project):
     session = client_of(bob).cookies["sessionid"].value
     context.add_cookies([{"name": "sessionid", "value": session, "url": network.url}])
     page = context.new_page()
+    page.set_default_timeout(120_000)  # a server that was killed takes its time to come up
     page.network, page.errors = network, []
     page.on("pageerror", lambda error: page.errors.append(str(error)))
     page.on("dialog", lambda dialog: dialog.accept())  # leave, with judgments unsent
@@ -47,7 +48,7 @@ def _rate(page, server, count: int, *, kills: int, outages: int, reloads: int) -
     events = dict(zip(draw.sample(range(3, count - 3), trouble.total()), sorted(trouble.elements())))
     said: dict[int, str] = {}
     for number in range(count):
-        page.wait_for_function(READY, timeout=60_000)
+        page.wait_for_function(READY)
         task = task_of(page)
         assert task not in said, "a judged task was asked again"
         said[task] = draw.choice("abtn")
@@ -66,8 +67,9 @@ def _rate(page, server, count: int, *, kills: int, outages: int, reloads: int) -
 
 
 def _reload(page) -> None:
-    """As a person does: again, where the network drops that as well."""
-    for _ in range(10):
+    """As a person does: again and again, while the server that was killed a task ago is still coming up."""
+
+    def is_back() -> bool:
         try:
             page.reload()
         except Error as error:
@@ -75,13 +77,14 @@ def _reload(page) -> None:
             if "net::ERR_" not in error.message and "Not attached to an active page" not in error.message:
                 raise
             page.wait_for_load_state()
-        else:
-            return
-    raise AssertionError("the page came back in none of ten tries")
+            return False
+        return True
+
+    wait_for(is_back, seconds=180, what="the page to come back")
 
 
 def _check(page, project, said: dict[int, str]) -> None:
-    page.wait_for_function("() => document.getElementById('rate-state').textContent === 'Saved'", timeout=60_000)
+    page.wait_for_function("() => document.getElementById('rate-state').textContent === 'Saved'")
     page.get_by_text("Nothing is left for you to rate.").wait_for()
     page.network.deliver_all()
     made = judgments(project)

@@ -36,6 +36,7 @@ def context(browser, live_server, alice, client_of):
     context.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
     context.on("weberror", lambda error: complaints.append(str(error.error)))
     context.route("**/asked-by-nobody", lambda route: route.abort())  # so that no request is sent past a later route
+    context.set_default_timeout(60_000)
     yield context
     context.close()
     assert complaints == []

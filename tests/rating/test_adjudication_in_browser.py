@@ -23,6 +23,7 @@ def page(live_server, client_of, alice, project, settings, valkey):
         context = chromium.new_context(base_url=live_server.url, reduced_motion="reduce")
         session = client_of(alice).cookies["sessionid"].value
         context.add_cookies([{"name": "sessionid", "value": session, "url": live_server.url}])
+        context.set_default_timeout(60_000)
         yield context.new_page()
         chromium.close()
 
@@ -46,7 +47,6 @@ def test_settling_by_keys(tasks, judged, page, project, alice, bob, carol):
         judged(bob, "red", "blue", comment="Red **is** it.", flags=["unsafe"])
         judged(carol, "blue", "red", strength="slight")
     rater_decide(project=project, rater=bob, action="weigh", weight=0.5, by=alice, reason="A test.")
-    page.set_default_timeout(60_000)
     page.goto(f"/p/{project.slug}/rate/quality/")
     accessible(page)
     page.keyboard.press("a")

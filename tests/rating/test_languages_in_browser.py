@@ -32,6 +32,7 @@ def page_for(chromium, live_server, client_of, settings, valkey):
         session = client_of(user).cookies["sessionid"].value
         context.add_cookies([{"name": "sessionid", "value": session, "url": live_server.url}])
         contexts.append(context)
+        context.set_default_timeout(60_000)
         page = context.new_page()
         requests = under_way[page] = set()
         page.errors = []

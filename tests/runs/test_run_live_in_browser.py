@@ -90,6 +90,7 @@ def page_of(chromium, client_of, alice, site_url, project):
         contexts.append(context)
         session = client_of(alice).cookies["sessionid"].value
         context.add_cookies([{"name": "sessionid", "value": session, "url": site_url}])
+        context.set_default_timeout(60_000)
         page = context.new_page()
         page.errors = []
         page.on("pageerror", lambda error: page.errors.append(str(error)))
