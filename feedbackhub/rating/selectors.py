@@ -1,9 +1,9 @@
 """Reads of tasks, judgments and tallies that pages and API share."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby
-from operator import itemgetter
+from itertools import islice
 
 from django.db.models import Count, Q, QuerySet
 
@@ -17,6 +17,7 @@ from .line import tasks_left
 from .models import Assignment, Judgment, JudgmentItem, PairTally, RankingTally, Task
 from .tally import COMPARED, OUTCOMES
 
+CHUNK = 2000  # judgments whose items are read at once
 # A preference's `judge` is the set it came from, not a person: only these can be said to agree.
 JUDGED_BY_SOMEBODY = (Judgment.Source.RATER, Judgment.Source.SIMULATED, Judgment.Source.VOTES)
 
@@ -220,11 +221,12 @@ def judged_rows(project: Project, on_tasks_of: User | None = None) -> Iterator[J
         theirs = Assignment.objects.filter(project=project, rater=on_tasks_of, state=Assignment.State.DONE)
         judgments = judgments.filter(task__in=theirs.values("task"))
     heads = ("task_id", "prompt_id", "question", "rater__username", "judge", "none_acceptable", "strength", "kind")
-    rows = (
-        JudgmentItem.objects.filter(judgment__in=judgments)
-        .order_by("judgment__occurred_at", "judgment_id", "position")
-        .values_list("judgment_id", *(f"judgment__{name}" for name in heads), "model_id", "tier", "thumbs")
-    )
-    for _, group in groupby(rows.iterator(chunk_size=5000), key=itemgetter(0)):
-        found = list(group)
-        yield JudgedRow(*found[0][1:9], items=[row[9:] for row in found])
+    rows = judgments.order_by("occurred_at", "pk").values_list("pk", *heads).iterator(chunk_size=CHUNK)
+    # Items by their judgments' numbers, and not in one query: before it has counted a table's rows, PostgreSQL takes it
+    # for empty and compares every item with every judgment (180 votes: minutes).
+    while part := list(islice(rows, CHUNK)):
+        items = JudgmentItem.objects.filter(judgment__in=[pk for pk, *_ in part]).order_by("judgment", "position")
+        shown = defaultdict(list)
+        for judgment, *item in items.values_list("judgment", "model_id", "tier", "thumbs"):
+            shown[judgment].append(tuple(item))
+        yield from (JudgedRow(*head, items=shown[pk]) for pk, *head in part if pk in shown)
