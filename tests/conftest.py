@@ -58,7 +58,7 @@ def valkey():
     valkey_wait(os.environ["REDIS_URL"], process=process)
     yield os.environ["REDIS_URL"]
     process.terminate()
-    process.wait(10)
+    process.wait(60)
 
 
 @pytest.fixture

@@ -26,19 +26,19 @@ class Socket:
     async def greeting(self) -> dict | None:
         """The first message, or None when the connection was refused with 4403."""
         await self.app.send_input({"type": "websocket.connect"})
-        assert (await self.app.receive_output(10))["type"] == "websocket.accept"
-        answer = await self.app.receive_output(10)
+        assert (await self.app.receive_output(60))["type"] == "websocket.accept"
+        answer = await self.app.receive_output(60)
         if answer["type"] == "websocket.close":
             assert answer["code"] == REFUSED
             return None
         return json.loads(answer["text"])
 
     async def message(self) -> dict:
-        return json.loads((await self.app.receive_output(10))["text"])
+        return json.loads((await self.app.receive_output(60))["text"])
 
     async def close(self) -> None:
         await self.app.send_input({"type": "websocket.disconnect", "code": 1000})
-        await self.app.wait(10)
+        await self.app.wait(60)
 
 
 async def session_of(client_of, user) -> str:

@@ -83,7 +83,7 @@ def _kill(processes: list[psutil.Process]) -> None:
     assert processes, "there was nothing to kill"
     for process in processes:
         process.kill()
-    psutil.wait_procs(processes, timeout=10)
+    psutil.wait_procs(processes, timeout=60)
 
 
 def test_nothing_is_lost_when_everything_is_killed_in_turn(site, work):

@@ -52,7 +52,7 @@ def site_url(database_url, stand_in, valkey):
     wait_until(answers, seconds=180, what="for the web server")
     yield url
     server.terminate()
-    server.wait(20)
+    server.wait(60)
 
 
 @pytest.fixture
