@@ -125,3 +125,29 @@ document.querySelector(".nav [aria-current]")?.scrollIntoView({ block: "nearest"
 // An element swapped for another one is gone by now; its parent holds what came.
 document.body.addEventListener("htmx:afterSettle", ({ target }) => prepare(target.parentElement ?? target));
 document.body.addEventListener("htmx:historyRestore", () => prepare(document));
+
+// --- What one has unfolded stays so while its piece of page comes anew -----------------------------------------------------
+const foldTitle = (fold) => fold.querySelector("summary")?.textContent.trim();
+
+function foldName(fold) {
+  const place = fold.parentElement.closest("[id]") ?? document.body;
+  const alike = [...place.querySelectorAll("details")].filter((other) => foldTitle(other) === foldTitle(fold));
+  return fold.id || JSON.stringify([place.id, foldTitle(fold), alike.indexOf(fold)]);
+}
+
+const unfolded = new Set(); // names of what is open in the piece that is being replaced
+let foldInHand = null; // and of the one whose summary has the focus
+
+document.body.addEventListener("htmx:beforeSwap", ({ detail: { target } }) => {
+  unfolded.clear();
+  for (const fold of target.querySelectorAll("details[open]")) unfolded.add(foldName(fold));
+  const held = document.activeElement?.closest("summary");
+  foldInHand = held && target.contains(held) ? foldName(held.parentElement) : null;
+});
+document.body.addEventListener("htmx:afterSwap", ({ target }) => {
+  for (const fold of (target.parentElement ?? target).querySelectorAll("details")) {
+    const name = foldName(fold);
+    if (unfolded.has(name)) fold.open = true;
+    if (foldInHand === name && document.activeElement === document.body) fold.querySelector("summary").focus();
+  }
+});

@@ -141,6 +141,28 @@ def test_menus_close_on_escape_and_on_a_click_elsewhere(page):
     expect(menu).not_to_have_attribute("open", "")
 
 
+def test_what_is_unfolded_stays_so_and_in_hand_while_its_piece_of_page_comes_anew(page):
+    fold = "<details><summary>{}</summary><p>{}</p></details>"
+    piece = (
+        '<div id="piece">'
+        + fold.format("Log", "{0}")
+        + fold.format("Details", "{0}")
+        + fold.format("Details", "other")
+        + "</div>"
+    )
+    page.route("**/anew/", lambda route: route.fulfill(body=piece.format("new"), content_type="text/html"))
+    page.evaluate("(html) => document.querySelector('main').insertAdjacentHTML('beforeend', html)", piece.format("old"))
+    page.locator("#piece summary").nth(1).focus()
+    page.keyboard.press("Enter")
+    page.evaluate("window.htmx.ajax('GET', '/anew/', { target: '#piece', swap: 'outerHTML' })")
+    expect(page.locator("#piece")).to_contain_text("new")
+    expect(page.locator("#piece details").nth(1)).to_have_attribute("open", "")
+    expect(page.locator("#piece details[open]")).to_have_count(1)
+    expect(page.locator("#piece summary").nth(1)).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#piece details[open]")).to_have_count(0)
+
+
 def test_a_chart_has_a_table_twin_a_csv_and_a_png(page):
     page.evaluate(DRAW, {"kind": "whiskers", "data": RATINGS})
     expect(page.locator(".chart canvas")).to_be_visible()
