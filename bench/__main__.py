@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 
-from .methods_page import page_write
+from .methods_page import page_write, with_earlier
 from .servers import postgresql, valkey
 from .training import plot
 
@@ -106,6 +106,8 @@ def _benchmark(name: str, quick: bool) -> bool:
     print(f"\n{name}\n{table(rows)}", *(f"goal missed: {goal}" for goal in missed), sep="\n", flush=True)
     if not quick:
         result = {"benchmark": name, "date": began.date().isoformat(), **machine(), "rows": rows}
+        if name == "methods":
+            result = with_earlier(result, json.loads((RESULTS / "methods.json").read_text()))
         (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
         if name == "methods":
             page_write(result)

@@ -18,6 +18,14 @@ are chosen on training rows alone; the evaluation's rows are read once for each 
 """
 
 
+def with_earlier(found: dict, earlier: dict) -> dict:
+    """What STEPS has not measured anew stays, each row with the day on which it was measured, and what was noted."""
+    rows = {row["step"]: row for row in earlier["rows"]}
+    rows |= {row["step"]: {**row, "measured": found["date"]} for row in found["rows"]}
+    note = earlier.get("note", "") if any(row["measured"] != found["date"] for row in rows.values()) else ""
+    return {**found, "note": note, "rows": list(rows.values())}
+
+
 def page(found: dict) -> str:
     """found: {date, cores, rows} as bench/results keeps them."""
     rows = found["rows"]
@@ -41,7 +49,8 @@ def _of(rows: list[dict], step: str) -> list[dict]:
 
 
 def _machine(found: dict) -> str:
-    return f"Measured on {found['date']}, {found['cores']} cores ({found['machine']}). {found.get('note', '')}".strip()
+    measured = f"Last measured on {found['date']}, {found['cores']} cores ({found['machine']})."
+    return f"{measured} {found.get('note', '')}".strip()
 
 
 def _table(head: list[str], lines: list[list[str]]) -> str:
@@ -59,16 +68,16 @@ def _curve(row: dict, name: str) -> str:
 
 def _reward(rows: list[dict], tried: list[dict]) -> str:
     lines = [
-        ["longer wins", "0.648", "", "", ""],
-        ["TF-IDF and length", "0.666", "", "", ""],
-        ["plain TRL: LoRA r 16 on attention and MLP, lr 3e-4, both cores", "0.693", "3,000", "51", "270"],
+        ["longer wins", "0.648", "", "", "", ""],
+        ["TF-IDF and length", "0.666", "", "", "", ""],
+        ["plain TRL: LoRA r 16 on attention and MLP, lr 3e-4, both cores", "0.693", "3,000", "51", "270", ""],
     ]
     for row in rows:
-        cost = [f"{row['rows']:,}", f"{row['minutes']:.0f}", f"{row['tokens_per_second']:.0f}"]
+        cost = [f"{row['rows']:,}", f"{row['minutes']:.0f}", f"{row['tokens_per_second']:.0f}", row["measured"]]
         lines.append([f"**{row['step']}**", _share(row, "accuracy"), *cost])
     told = [
         "\n## A reward model\n",
-        _table(["", "accuracy on the 500 evaluation pairs", "rows", "minutes", "tokens/s"], lines),
+        _table(["", "accuracy on the 500 evaluation pairs", "rows", "minutes", "tokens/s", "on"], lines),
     ]
     for row in rows:
         sources = ", ".join(f"{name} {value}" for name, value in json.loads(row["by_source"]).items())
@@ -97,10 +106,22 @@ def _policies(rows: list[dict]) -> str:
             f"{row['rows']:,}",
             str(row["steps"]),
             f"{row['minutes']:.0f}",
+            row["measured"],
         ]
         for row in rows
     ]
-    head = ["", "win rate over the base", "reward", "KL, nats an answer", "tokens", "cut", "rows", "steps", "minutes"]
+    head = [
+        "",
+        "win rate over the base",
+        "reward",
+        "KL, nats an answer",
+        "tokens",
+        "cut",
+        "rows",
+        "steps",
+        "minutes",
+        "on",
+    ]
     told = ["\n## Policies\n", _table(head, lines)]
     told.append(
         f"{rows[0]['prompts']} prompts. Reward: the judge's, in its own logits. KL: the mean of log π − log π_base of "
@@ -128,7 +149,7 @@ def _sft(rows: list[dict]) -> str:
                 ]
             )
     told = ["\n\n## SFT on dialogues, to summarise them\n", _table(["", "before", "after", "gain", ""], lines)]
-    told.append(f"{rows[0]['prompts']} test dialogues, three references each; greedy answers.")
+    told.append(f"{rows[0]['prompts']} test dialogues, three references each; greedy answers; {rows[0]['measured']}.")
     return "\n".join(told)
 
 
