@@ -20,10 +20,13 @@ are chosen on training rows alone; the evaluation's rows are read once for each 
 
 def with_earlier(found: dict, earlier: dict) -> dict:
     """What STEPS has not measured anew stays, each row with the day on which it was measured, and what was noted."""
-    rows = {row["step"]: row for row in earlier["rows"]}
-    rows |= {row["step"]: {**row, "measured": found["date"]} for row in found["rows"]}
-    note = earlier.get("note", "") if any(row["measured"] != found["date"] for row in rows.values()) else ""
-    return {**found, "note": note, "rows": list(rows.values())}
+    order = [row["step"] for row in earlier["rows"]]
+    anew = {row["step"] for row in found["rows"]}
+    rows = [row for row in earlier["rows"] if row["step"] not in anew]
+    rows += [{**row, "measured": found["date"]} for row in found["rows"]]  # of a step with several tries, each
+    rows.sort(key=lambda row: order.index(row["step"]) if row["step"] in order else len(order))
+    note = earlier.get("note", "") if any(row["measured"] != found["date"] for row in rows) else ""
+    return {**found, "note": note, "rows": rows}
 
 
 def page(found: dict) -> str:
@@ -110,18 +113,8 @@ def _policies(rows: list[dict]) -> str:
         ]
         for row in rows
     ]
-    head = [
-        "",
-        "win rate over the base",
-        "reward",
-        "KL, nats an answer",
-        "tokens",
-        "cut",
-        "rows",
-        "steps",
-        "minutes",
-        "on",
-    ]
+    head = ["", "win rate over the base", "reward", "KL, nats an answer", "tokens", "cut"]
+    head += ["rows", "steps", "minutes", "on"]
     told = ["\n## Policies\n", _table(head, lines)]
     told.append(
         f"{rows[0]['prompts']} prompts. Reward: the judge's, in its own logits. KL: the mean of log π − log π_base of "
