@@ -108,7 +108,7 @@ class Endpoint:
             if status == 200:
                 try:
                     return json.loads(text)
-                except ValueError:
+                except (ValueError, RecursionError):
                     raise self._wrong(f"answered no JSON: {text[:100]!r}") from None
             problem = f"answered {status}: {_said(text)}"
             if status == 400 and "max_completion_tokens" in text and self.most == "max_tokens":
@@ -185,7 +185,7 @@ def _said(text: str) -> str:
         found = json.loads(text)
         error = found.get("error", found)
         text = error.get("message", "") if isinstance(error, dict) else str(error)
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         pass
     return " ".join(str(text).split())[:200] or "nothing more"
 

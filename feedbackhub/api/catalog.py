@@ -1,4 +1,3 @@
-import json
 from functools import partial
 
 from django.http import StreamingHttpResponse
@@ -16,6 +15,7 @@ from feedbackhub.catalog.selectors import models_of, prompts_by_id
 from feedbackhub.catalog.services import model_by_name, model_create
 from feedbackhub.catalog.views import weights_response
 from feedbackhub.core.errors import DomainError, NotFound
+from feedbackhub.core.json_reading import json_read
 from feedbackhub.imports.models import Import
 from feedbackhub.imports.services import import_create
 from feedbackhub.projects.access import ADMINISTER, READ_REPORTS, require
@@ -221,7 +221,7 @@ class Imports(Endpoint):
 
     def _map(self, text: str) -> dict:
         try:
-            return json.loads(text) if text else {}
+            return json_read(text) if text else {}
         except ValueError as error:
             message = f"map is not JSON: {error}"
             raise DomainError(message, fields={"map": message}) from error

@@ -5,10 +5,11 @@ of name → {dtype, shape, data_offsets} (github.com/huggingface/safetensors, "F
 """
 
 import hashlib
-import json
 import re
 import struct
 from pathlib import Path
+
+from feedbackhub.core.json_reading import json_read
 
 HEADER_AT_MOST = 100 * 1024 * 1024  # the format's own limit
 SAMPLE = 1024 * 1024
@@ -29,7 +30,7 @@ def header_read(path: Path) -> dict[str, list[int]]:
             (length,) = struct.unpack("<Q", file.read(8))
             if length > HEADER_AT_MOST:
                 raise ValueError("its header is too long")
-            header = json.loads(file.read(length))
+            header = json_read(file.read(length).decode())
         return {name: entry["shape"] for name, entry in header.items() if name != "__metadata__"}
     except (OSError, ValueError, struct.error, KeyError, TypeError, AttributeError) as error:
         raise WeightsError(f"{path} is not a readable safetensors file ({error}).") from error
@@ -37,7 +38,7 @@ def header_read(path: Path) -> dict[str, list[int]]:
 
 def _config_read(path: Path) -> dict:
     try:
-        config = json.loads(path.read_text())
+        config = json_read(path.read_text())
     except (OSError, ValueError) as error:
         raise WeightsError(f"{path} cannot be read as JSON ({error}).") from error
     if not isinstance(config, dict):

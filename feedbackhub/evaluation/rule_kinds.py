@@ -14,6 +14,8 @@ import regex
 from django.utils.translation import gettext_lazy as _
 from referencing import Registry
 
+from feedbackhub.core.json_reading import json_read
+
 from .reasons import Reason, reason
 from .words import same_words, word_f1
 
@@ -128,14 +130,14 @@ def _json(rule: dict, answer: Answered, references: Sequence[str]) -> Reason | N
     if rule.get("fenced") and (fence := regex.fullmatch(r"```(?:json)?\s*\n(.*)\n```", text, regex.DOTALL)):
         text = fence[1]
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        value = json_read(text)
+    except ValueError as error:
         return reason("no_json", error=str(error))
     if not rule.get("schema"):
         return None
     try:
         wrong = next(_validator(json.dumps(rule["schema"], sort_keys=True)).iter_errors(value), None)
-    except RecursionError:
+    except RecursionError:  # a schema that refers to itself without end
         return reason("too_deep")
     if wrong is None:
         return None

@@ -9,6 +9,7 @@ from django.conf import settings as site
 from django.utils.translation import gettext as _
 
 from feedbackhub.catalog.content import messages_of, messages_read
+from feedbackhub.core.json_reading import DEPTH_AT_MOST, json_read
 
 from .models import runs_code
 from .rules import RuleError, rules_read
@@ -47,10 +48,18 @@ class _Loader(yaml.SafeLoader):
     """YAML without Python and without aliases, whose repetition can grow without end; `!function x`, as in the
     harness's tasks, becomes a text."""
 
+    depth = 0
+
     def compose_node(self, parent, index):
         if self.check_event(yaml.events.AliasEvent):
             raise yaml.YAMLError(_("anchors and aliases are not read; write it out"))
-        return super().compose_node(parent, index)
+        if self.depth == DEPTH_AT_MOST:
+            raise yaml.YAMLError(_("nested too deeply (more than %(most)s levels)") % {"most": DEPTH_AT_MOST})
+        self.depth += 1
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self.depth -= 1
 
 
 _Loader.add_constructor("!function", lambda loader, node: f"!function {loader.construct_scalar(node)}")
@@ -60,7 +69,7 @@ def definition_parse(text: str) -> dict:
     """The definition that a YAML (or JSON) text holds. Raises SuiteError."""
     try:
         found = yaml.load(text, _Loader)  # noqa: S506 – a SafeLoader
-    except (yaml.YAMLError, RecursionError) as error:
+    except yaml.YAMLError as error:
         raise SuiteError("definition", _("This is not YAML: %(error)s") % {"error": error}) from None
     return {} if found is None else found
 
@@ -72,8 +81,8 @@ def items_parse(text: str) -> list[dict]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
+            row = json_read(line)
+        except ValueError as error:
             raise SuiteError(
                 "items", _("line %(line)s: this is not JSON (%(error)s).") % {"line": number, "error": error}
             ) from None

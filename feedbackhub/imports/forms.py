@@ -1,8 +1,8 @@
-import json
-
 from django import forms
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
+
+from feedbackhub.core.json_reading import json_read
 
 from .models import Import
 from .readers import EXTENSIONS
@@ -40,6 +40,6 @@ class ImportForm(forms.Form):
     def clean_map(self) -> dict:
         text = self.cleaned_data["map"].strip()
         try:
-            return json.loads(text) if text else {}
+            return json_read(text) if text else {}
         except ValueError as error:
             raise forms.ValidationError(_("Not JSON: %(problem)s"), params={"problem": error}) from error

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from django.conf.locale import LANG_INFO
 
 from feedbackhub.catalog.content import SPLITS, media_of, messages_of, messages_read, text_of
+from feedbackhub.core.json_reading import json_read
 from feedbackhub.projects.groups import LANGUAGE
 
 from .fields import MISSING, LineError, lookup, template_fill
@@ -149,7 +150,7 @@ def listed(value: object, what: str) -> object:
     """A list that a CSV holds as JSON, else the value itself."""
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
-            return json.loads(value)
+            return json_read(value)
         except ValueError as error:
             raise LineError(f"{what} begins like a JSON list but is none: {error}") from error
     return value

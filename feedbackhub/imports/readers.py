@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from django.utils.translation import gettext as _
 
 from feedbackhub.core.errors import DomainError
+from feedbackhub.core.json_reading import json_read
 
 from .archive import Archive, ArchiveError
 
@@ -185,11 +186,9 @@ def _too_long() -> str:
 
 def _json_row(line: bytes) -> tuple[dict | None, str]:
     try:
-        row = json.loads(line.decode("utf-8"), parse_constant=_no_constant)
+        row = json_read(line.decode("utf-8"), parse_constant=_no_constant)
     except UnicodeDecodeError as error:
         return None, f"not UTF-8: byte {error.start + 1} of the line is {line[error.start]:#04x}"
-    except RecursionError:
-        return None, "not JSON: nested too deeply"
     except ValueError as error:
         return None, f"not JSON: {error}"
     if not isinstance(row, dict):

@@ -1,6 +1,5 @@
 """What the rating pages send, as services want it."""
 
-import json
 import time
 from typing import Any
 
@@ -11,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from feedbackhub.catalog.models import ModelVersion, Output
 from feedbackhub.catalog.selectors import models_with_outputs
 from feedbackhub.core.errors import DomainError
+from feedbackhub.core.json_reading import json_read
 from feedbackhub.projects.models import Project, TaskKind
 
 from .models import Task
@@ -45,7 +45,7 @@ def payload_of(data: QueryDict, task: Task) -> dict[str, Any]:
 def _spans(data: QueryDict) -> Any:
     """What the page's script wrote into its field, as JSON; whether they are spans, the service says."""
     try:
-        return json.loads(data.get("spans") or "[]")
+        return json_read(data.get("spans") or "[]")
     except ValueError as error:
         message = "spans must be a list of spans, as JSON."
         raise DomainError(message, fields={"spans": message}) from error

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import psutil
 
+from feedbackhub.core.json_reading import json_read
+
 log = logging.getLogger(__name__)
 STATUSES = ("completed", "stopped", "failed")
 LOG_BYTES_AT_MOST = 256 * 1024
@@ -85,7 +87,7 @@ def lock_is_held(directory: Path) -> bool:
 def _lock_written(directory: Path) -> tuple[int, float] | None:
     """(pid, Unix seconds) from the lock file that its holder wrote, or None."""
     try:
-        written = json.loads((directory / "lock").read_text())
+        written = json_read((directory / "lock").read_text())
         return int(written["pid"]), float(written["started"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -130,7 +132,7 @@ def orphans_kill(directory: Path) -> None:
 def result_read(directory: Path) -> dict | None:
     """result.json, or None when there is none that can be read as one."""
     try:
-        result = json.loads((directory / "result.json").read_text(), parse_constant=lambda name: None)
+        result = json_read((directory / "result.json").read_text(), parse_constant=lambda name: None)
     except (OSError, ValueError):
         return None
     return result if isinstance(result, dict) and result.get("status") in STATUSES else None
@@ -146,7 +148,7 @@ def rows_read(path: Path) -> Iterator[dict]:
     with path.open(encoding="utf-8", errors="replace") as file:
         for number, line in enumerate(file, start=1):
             try:
-                row = json.loads(line, parse_constant=lambda name: None)
+                row = json_read(line, parse_constant=lambda name: None)
             except ValueError:
                 row = None
             if isinstance(row, dict):

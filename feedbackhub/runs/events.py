@@ -1,9 +1,10 @@
 """events.jsonl, read from a byte on: whole lines only, whatever they hold; and what an event says about its run."""
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
+
+from feedbackhub.core.json_reading import json_read
 
 from .models import Run, RunEvent
 
@@ -39,11 +40,11 @@ def line_read(raw: bytes, *, start: int, fallback_t: float) -> Line:
     text = raw.decode("utf-8", "replace")
     try:
         # NaN and Infinity are no JSON and no number that a chart can draw.
-        event = json.loads(text, parse_constant=lambda name: None)
+        event = json_read(text, parse_constant=lambda name: None)
         t, kind = float(event.pop("t")), event.pop("type")
         if not isinstance(kind, str) or not 0 < len(kind) <= 20 or not math.isfinite(t):
             raise ValueError("type")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         message = f"events.jsonl, byte {start}: this line is no event: {text[:200]}"
         return Line(end, fallback_t, "warning", {"message": storable(message)})
     return Line(end, t, kind, storable(event))

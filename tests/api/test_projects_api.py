@@ -26,6 +26,21 @@ def test_a_taken_slug_is_a_conflict(api_of, root, project):
 
 
 @pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ('{"slug": "tea", "judgments_per_task": NaN}', "NaN"),
+        ('{"slug": "tea", ', "JSON parse error - "),
+        ('{"slug": ' + "[" * 100_000, "nested too deeply (more than 100 levels)"),
+        (b'{"slug": "\xff"}', "utf-8"),
+    ],
+)
+def test_a_body_that_is_no_json_is_a_400_in_words(api_of, root, body, said):
+    answer = api_of(root).post("/api/v1/projects/", body, content_type="application/json")
+    assert answer.status_code == 400
+    assert said in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
     ("change", "field"),
     [
         ({"colour": "red"}, "colour"),

@@ -1,5 +1,7 @@
 """A project's own suites: what may be one, versions, what passes and fails, what changed, what follows."""
 
+import json
+
 import pytest
 
 from feedbackhub.catalog.models import Output, Prompt
@@ -9,6 +11,7 @@ from feedbackhub.evaluation import failures, following
 from feedbackhub.evaluation.models import DataRequest, ItemResult, SuiteVersion
 from feedbackhub.evaluation.selectors import comparison_table, difference_of, latest_suites
 from feedbackhub.evaluation.services import evaluation_create
+from feedbackhub.evaluation.suite_reading import SuiteError, definition_parse, items_parse
 from feedbackhub.evaluation.suites import suite_delete, suite_save
 from feedbackhub.rating.models import Task
 
@@ -66,6 +69,12 @@ def test_a_version_stays_once_something_was_measured_on_it(measured, project, su
         ({"rules": [{"kind": "rhyme"}]}, ITEMS, "definition", 'kind "rhyme" is none of contains'),
         ({"rules": [{"kind": "regex", "pattern": "("}]}, ITEMS, "definition", "this is no pattern"),
         ({"rules": [{"kind": "json", "schema": {"type": 3}}]}, ITEMS, "definition", "this is no JSON schema"),
+        (
+            {"rules": [{"kind": "json", "schema": json.loads('{"not":' * 90 + "{}" + "}" * 90)}]},
+            [],
+            "items",
+            "needs items",
+        ),
         ({"rules": [{"kind": "language", "language": "xx"}]}, ITEMS, "definition", "language must be one of"),
         ({"rules": [{"kind": "length"}]}, ITEMS, "definition", "give min, max or both"),
         ({"rules": [{"kind": "length", "max": 3, "colour": 1}]}, ITEMS, "definition", '"colour" is unknown'),
@@ -91,6 +100,14 @@ def test_what_is_wrong_is_said(project, definition, items, field, said):
         suite_save(project=project, name="wrong", definition=definition, items=items)
     assert said in refused.value.fields[field]
     assert not SuiteVersion.objects.exists()
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a": ' * 101 + "1" + "}" * 101, "- " * 101 + "a"])
+def test_a_definition_nested_without_end_is_said(text):
+    with pytest.raises(SuiteError, match="nested too deeply"):
+        definition_parse(text)
+    with pytest.raises(SuiteError, match="line 1: this is not JSON"):
+        items_parse(text)
 
 
 def test_a_name_is_no_suite_of_every_project(project, parent):

@@ -29,6 +29,8 @@ def server(httpserver):
             return Response(json.dumps({"error": {"message": "use max_completion_tokens"}}), 400)
         if "[html]" in said:
             return Response("<html>", 200)
+        if "[deep]" in said:
+            return Response("[" * 100_000, 200 if "page" in said else 404)
         text = server_says(said, body)
         choice = {"message": {"role": "assistant", "content": text}} if "messages" in body else {"text": text}
         return Response(
@@ -93,6 +95,8 @@ def test_what_goes_wrong_is_told(run_dir, base):
 
     assert "answered 404: no such model. Check the model's name there" in said("[no]", "unknown")
     assert "answered no JSON" in said("[html]", "page")
+    assert "answered no JSON" in said("[deep] page", "deep")
+    assert "answered 404: [[[" in said("[deep]", "deep-error")
     assert "is not on the public internet" in said("hello", "inside", private=False)
     assert 'base needs "endpoint"' in said("hello", "odd", endpoint="ftp://x")
 

@@ -1,7 +1,6 @@
 # ruff: noqa: N999 (the command is called import: CONTRACT)
 """manage.py import PROJECT KIND FILE: what the import endpoint does, read here in the foreground."""
 
-import json
 import time
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from tqdm import tqdm
 
 from feedbackhub.accounts.models import User
 from feedbackhub.core.errors import DomainError
+from feedbackhub.core.json_reading import json_read
 from feedbackhub.imports.models import Import
 from feedbackhub.imports.services import OPEN, import_create, import_run
 from feedbackhub.projects.access import ADMINISTER, project_for
@@ -71,7 +71,7 @@ class Command(BaseCommand):
 
     def _map(self, text: str | None) -> dict:
         try:
-            return json.loads(text) if text else {}
+            return json_read(text) if text else {}
         except ValueError as error:
             raise CommandError(f"--map is not JSON: {error}") from error
 
