@@ -45,5 +45,6 @@ WITHOUT_A_VALUE = (
     said("wherever two raters judged the same items, both gave one and the same label throughout"),
     said("no two models have both won and lost against each other, directly or through others"),
     said("the length difference is the same in every vote, so its effect cannot be estimated"),
+    said("length follows from which models were compared, so its effect cannot be told from theirs"),
     said("length alone settles votes that the models leave open, so its effect has no bound"),
 )

@@ -31,6 +31,9 @@ UNDEFINED = {
     "a feature is the same in every vote, so its effect cannot be estimated": lazy(
         "a feature is the same in every vote, so its effect cannot be estimated"
     ),
+    "a feature follows from which models were compared, so its effect cannot be told from theirs": lazy(
+        "a feature follows from which models were compared, so its effect cannot be told from theirs"
+    ),
     "the features alone settle votes that the models leave open, so their effect has no bound": lazy(
         "the features alone settle votes that the models leave open, so their effect has no bound"
     ),

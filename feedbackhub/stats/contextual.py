@@ -28,8 +28,10 @@ from feedbackhub.stats.tallies import Tallies, vote_arrays
 HALF, DAVIDSON = "half", "davidson"
 NOBODY = "no two models have both won and lost against each other, directly or through others"
 SAME = "a feature is the same in every vote, so its effect cannot be estimated"
+CONFOUNDED = "a feature follows from which models were compared, so its effect cannot be told from theirs"
 UNBOUNDED = "the features alone settle votes that the models leave open, so their effect has no bound"
 ONE_WAY = "without a circle of wins, ties can be as likely as one likes: Davidson's model has no finite answer"
+CONFOUNDED_BELOW = 1e-9  # the share of a feature that the models leave open; less is rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,6 +121,8 @@ def contextual_bradley_terry(
     if davidson and not features.size and not _circle_of_wins(tallies.between(rated)):
         return undefined(ONE_WAY)
     votes = _Votes.of(len(rated), a, b, outcome, (features - mean) / sd, weights * counts, davidson)
+    if votes.confounded():
+        return undefined(CONFOUNDED)
     try:
         estimates, steps = maximise(votes.collapsed().evaluate, np.zeros(votes.parameters))
     except NoMaximumError:
@@ -192,6 +196,21 @@ class _Votes:
     @property
     def parameters(self) -> int:
         return self.design.shape[1] + self.davidson
+
+    def confounded(self) -> bool:
+        """Whether some combination of the features is one of the models' differences: the design lacks in rank.
+
+        Looks at the residuals of the features regressed on the models, beside the features (Schur's complement).
+        """
+        m = self.models
+        if self.design.shape[1] == m:
+            return False
+        products = (self.design.T @ self.design.multiply(self.weights[:, None]).tocsr()).toarray()
+        of_models, cross, of_features = products[:m, :m], products[:m, m:], products[m:, m:]
+        of_models += np.trace(of_models) / m**2
+        left = of_features - cross.T @ np.linalg.solve(of_models, cross)
+        size = np.sqrt(np.diagonal(of_features))
+        return bool(np.linalg.eigvalsh(left / np.outer(size, size))[0] < CONFOUNDED_BELOW)
 
     def collapsed(self) -> "_Votes":
         """Without features equal votes are one row with their summed weight: the maximum is the same."""

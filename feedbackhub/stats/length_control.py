@@ -15,6 +15,7 @@ from feedbackhub.stats.ratings import Ratings
 
 WORDS = {
     contextual.SAME: "the length difference is the same in every vote, so its effect cannot be estimated",
+    contextual.CONFOUNDED: "length follows from which models were compared, so its effect cannot be told from theirs",
     contextual.UNBOUNDED: "length alone settles votes that the models leave open, so its effect has no bound",
 }
 

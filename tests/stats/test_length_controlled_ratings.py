@@ -5,6 +5,7 @@ import pytest
 from scipy.special import expit
 
 from feedbackhub.stats.bradley_terry import bradley_terry
+from feedbackhub.stats.contextual import CONFOUNDED, contextual_bradley_terry
 from feedbackhub.stats.length_control import length_controlled_bradley_terry, length_feature
 from feedbackhub.stats.ratings import SCALE
 from feedbackhub.stats.tallies import Tallies
@@ -80,6 +81,36 @@ def test_what_cannot_be_estimated_says_why(outcome, chars_a, chars_b, reason):
     fit = length_controlled_bradley_terry(2, [0] * count, [1] * count, outcome, chars_a, chars_b)
     assert fit.ratings is None
     assert reason in fit.undefined_because
+
+
+def test_three_votes_that_would_make_a_rating_certain():
+    """Model 0 is always the shorter by as much. Rounding gave the estimates a variance of −10¹⁵, told as no error."""
+    feature = np.array([-1.0, -1, 1]) / 106
+    fit = contextual_bradley_terry(2, [0, 0, 1], [1, 1, 0], [1, 1, 1], features=feature[:, None], centred=False)
+    assert (fit.ratings, fit.undefined_because) == (None, CONFOUNDED)
+    assert np.isnan(fit.coefficient_se).all()
+    fit = length_controlled_bradley_terry(2, [0, 1, 0, 1], [1, 0, 1, 0], [1, 1, 1, 0], *([50, 10] * 2, [10, 50] * 2))
+    assert "length follows from which models were compared" in fit.undefined_because
+
+
+def test_lengths_that_the_models_settle_are_no_ground_to_tell_them_apart():
+    """Each model's answers are as long as ever: any effect of length can be had by shifting the models' strengths."""
+    *votes, _ = votes_that_like_length(votes=200)
+    a, b, outcome = votes[:3]
+    swapped = [np.append(a, b), np.append(b, a), np.append(outcome, 1 - outcome)]
+    own = np.array([0.3, 0.1, -0.2, 0.05])
+    feature = own[swapped[0]] - own[swapped[1]]
+    fit = contextual_bradley_terry(4, *swapped, features=feature[:, None])
+    assert (fit.ratings, fit.undefined_because) == (None, CONFOUNDED)
+    twice = np.column_stack([np.append(np.arange(200) % 7, np.arange(200) % 5)] * 2)
+    assert contextual_bradley_terry(4, *swapped, features=twice).undefined_because == CONFOUNDED
+    counts = np.where(np.arange(400) % 200 < 3, 10**7, 1)
+    fit = contextual_bradley_terry(4, *swapped, features=feature[:, None], counts=counts)
+    assert fit.undefined_because == CONFOUNDED
+    once = np.append(np.zeros(399), 1e-2)
+    fit = contextual_bradley_terry(4, *swapped, features=(feature + once)[:, None])
+    assert np.isfinite(fit.coefficient_se).all()
+    assert fit.coefficient_se[0] > 1
 
 
 def test_unknown_lengths_are_named():
