@@ -32,6 +32,7 @@ def test_a_taken_slug_is_a_conflict(api_of, root, project):
         ('{"slug": "tea", ', "JSON parse error - "),
         ('{"slug": ' + "[" * 100_000, "nested too deeply (more than 100 levels)"),
         (b'{"slug": "\xff"}', "utf-8"),
+        (r'{"slug": ["a", {"\ud83d": 1}]}', r"\ud83d is half a character (a lone surrogate)"),
     ],
 )
 def test_a_body_that_is_no_json_is_a_400_in_words(api_of, root, body, said):
