@@ -272,7 +272,11 @@ def policy_steps(rows: Rows, reward: dict) -> dict[str, list[Step]]:
         "kto": [Step("kto", {"train": rows.thumbs(POLICY_ROWS)}, TRAINED)],
         "grpo": [Step("grpo", prompts, online, {"reward": reward})],
         "rloo": [Step("rloo", prompts, online, {"reward": reward})],
-        "ppo": [Step("ppo", prompts, {**online, "max_steps": 4 * STEPS_ONLINE // 3}, {"reward": reward})],
+        "ppo": [
+            Step("ppo", prompts, {**online, "max_steps": 4 * STEPS_ONLINE // 3}, {"reward": reward}),
+            # As many answers as GRPO's and RLOO's, each learnt from once, and all its tokens hear of its score.
+            Step("ppo", prompts, {**online, "gae_lambda": 1.0, "update_epochs": 1}, {"reward": reward}),
+        ],
     }
 
 

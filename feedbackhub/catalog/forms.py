@@ -18,6 +18,22 @@ DECODING_WORDS = {
 }
 
 
+class ModelsField(forms.ModelMultipleChoiceField):
+    """Models of a project, each by a checkbox; the form sets which."""
+
+    widget = forms.CheckboxSelectMultiple
+
+    def __init__(self, **kwargs):
+        super().__init__(ModelVersion.objects.none(), **kwargs)
+
+    def clean(self, value):
+        try:
+            return super().clean(value)
+        except OverflowError:  # a number beyond SQLite's, which Django lets through to it
+            shown = {"value": max(value, key=len)}
+            raise forms.ValidationError(self.error_messages["invalid_choice"], "invalid_choice", shown) from None
+
+
 class PromptFilterForm(forms.Form):
     """The prompts page's query string."""
 

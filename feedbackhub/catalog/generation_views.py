@@ -16,6 +16,7 @@ from feedbackhub.projects.pages import project_page
 from feedbackhub.runs.selectors import log_tail
 
 from . import generations
+from .forms import ModelsField
 from .models import Generation, ModelVersion, Split
 from .selectors import models_of
 
@@ -23,9 +24,7 @@ LOG_LINES = 60
 
 
 class GenerationForm(forms.Form):
-    models = forms.ModelMultipleChoiceField(
-        queryset=ModelVersion.objects.none(),
-        widget=forms.CheckboxSelectMultiple,
+    models = ModelsField(
         label=_("Models"),
         help_text=_("Each answers in a run of its own, one after the other on one machine."),
     )

@@ -1,6 +1,7 @@
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from feedbackhub.catalog.forms import ModelsField
 from feedbackhub.catalog.models import ModelVersion
 from feedbackhub.catalog.selectors import models_of
 from feedbackhub.projects.models import Project
@@ -14,9 +15,7 @@ FILE_BYTES = 20_000_000
 
 class EvaluationForm(forms.Form):
     suite = forms.ChoiceField(label=_("Suite"))
-    models = forms.ModelMultipleChoiceField(
-        queryset=ModelVersion.objects.none(),
-        widget=forms.CheckboxSelectMultiple,
+    models = ModelsField(
         label=_("Models"),
         help_text=_("All are measured on the same prompts. A tuned model is measured on held-out prompts only."),
     )

@@ -7,6 +7,7 @@ from django import forms
 from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 
+from feedbackhub.catalog.forms import ModelsField
 from feedbackhub.catalog.models import ModelVersion, Output
 from feedbackhub.catalog.selectors import models_with_outputs
 from feedbackhub.core.errors import DomainError
@@ -142,10 +143,8 @@ def _contender_label(model: ModelVersion) -> str:
 class TasksForm(forms.Form):
     """Tasks to be made of answers that are there."""
 
-    models = forms.ModelMultipleChoiceField(
-        queryset=ModelVersion.objects.none(),
+    models = ModelsField(
         label=_("Answers of these models"),
-        widget=forms.CheckboxSelectMultiple,
         error_messages={"required": _("Choose the models whose answers are to be judged.")},
     )
     kind = forms.ChoiceField(choices=TaskKind.choices, label=_("Kind"))

@@ -1,6 +1,7 @@
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from feedbackhub.catalog.forms import ModelsField
 from feedbackhub.catalog.generations import ANSWERS_AT_MOST
 from feedbackhub.catalog.models import ModelVersion, Split
 from feedbackhub.catalog.selectors import models_of
@@ -38,10 +39,8 @@ class BestOfForm(forms.Form):
 
 
 class ScoreForm(forms.Form):
-    models = forms.ModelMultipleChoiceField(
-        queryset=ModelVersion.objects.none(),
+    models = ModelsField(
         required=False,
-        widget=forms.CheckboxSelectMultiple,
         label=_("Outputs of"),
         help_text=_("None chosen: of all models."),
     )

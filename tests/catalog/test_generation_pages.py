@@ -49,6 +49,9 @@ def test_what_is_wrong_is_said_on_the_page(model, client_of, alice):
     browser = client_of(alice)
     page = browser.post("/p/kitchen/catalog/generations/", {"models": [model.pk], "split": "validation", "n": 1})
     assert "no prompt to answer in the validation split" in page.content.decode()
+    for number in ("9" * 30, str(2**63), str(model.pk + 1)):
+        page = browser.post("/p/kitchen/catalog/generations/", {"models": [model.pk, number], "n": 1})
+        assert f"{number} is not one of the available choices" in page.content.decode()
     assert not Generation.objects.exists()
 
 
