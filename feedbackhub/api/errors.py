@@ -6,12 +6,12 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as drf_handler
 
-from feedbackhub.core.errors import DomainError
+from feedbackhub.core.errors import refused
 
 
 def exception_handler(error: Exception, context: dict) -> Response | None:
-    if isinstance(error, DomainError):
-        return _answer(error.status, error.message, error.code, error.fields, error.extra)
+    if refusal := refused(error):
+        return _answer(refusal.status, refusal.message, refusal.code, refusal.fields, refusal.extra)
     if isinstance(error, exceptions.ValidationError):
         fields = _fields(error.detail)
         detail = " ".join(f"{name}: {problem}" if name else problem for name, problem in fields.items())

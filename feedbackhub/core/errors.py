@@ -1,5 +1,8 @@
 """The one way a service says no: what was wrong, where, and what to do. Pages show it, the API answers it."""
 
+from django.db import DataError
+from django.utils.translation import gettext as _
+
 
 class DomainError(Exception):
     """A request that a rule of the house refuses.
@@ -28,3 +31,13 @@ class NotFound(DomainError):
 class Forbidden(DomainError):
     def __init__(self, message: str, **kwargs):
         super().__init__(message, code=kwargs.pop("code", "forbidden"), status=403, **kwargs)
+
+
+def refused(error: Exception) -> DomainError | None:
+    """The refusal that an error is; None where it is a fault of ours.
+
+    A NUL in a text never reaches PostgreSQL: psycopg raises before it sends anything.
+    """
+    if isinstance(error, DataError) and "NUL (0x00)" in str(error):
+        return DomainError(_("A text holds the character NUL (U+0000), which cannot be stored or looked for."))
+    return error if isinstance(error, DomainError) else None

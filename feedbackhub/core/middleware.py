@@ -6,7 +6,7 @@ from django.middleware.locale import LocaleMiddleware
 from django.shortcuts import render
 from django.utils import translation
 
-from .errors import DomainError
+from .errors import refused
 
 FOR_PROGRAMS = ("/api/", "/healthz")
 
@@ -33,7 +33,8 @@ class DomainErrorMiddleware:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        if not isinstance(exception, DomainError):
+        refusal = refused(exception)
+        if refusal is None:
             return None
-        template = {403: "403.html", 404: "404.html"}.get(exception.status, "400.html")
-        return render(request, template, {"message": exception.message}, status=exception.status)
+        template = {403: "403.html", 404: "404.html"}.get(refusal.status, "400.html")
+        return render(request, template, {"message": refusal.message}, status=refusal.status)
