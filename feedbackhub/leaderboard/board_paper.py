@@ -9,7 +9,7 @@ from feedbackhub.core.paper_charts import CURVE, bars, heatmap, heatmap_height, 
 from feedbackhub.projects.models import Project
 
 from .ab_paper import INTERVALS, number, with_interval
-from .pages import STATUS_WORDS
+from .pages import status_said
 
 HEATMAP = 40  # models, beyond which a cell is a speck on paper
 
@@ -26,12 +26,13 @@ def board_paper(*, project: Project, board: dict, said: list[str], charts: dict)
     if not board["rows"]:
         paper.say(_("No votes yet."), bold=True)
         return paper.bytes()
-    paper.head(_("Ratings"), INTERVALS % {} if board["method"] == "bt" else _("online Elo"))
-    whiskers(paper, charts["ratings"])
+    if charts["ratings"]["rows"]:
+        paper.head(_("Ratings"), INTERVALS % {} if board["method"] == "bt" else _("online Elo"))
+        whiskers(paper, charts["ratings"])
     rows = [
         [
             _rank(row), row["model"],
-            STATUS_WORDS[row["status"]] if row["rating"] is None
+            status_said(row, board) if row["rating"] is None
             else with_interval(row["rating"], row["lower"], row["upper"], 0),
             *(str(row[key]) for key in ("wins", "losses", "ties", "both_bad", "votes")),
         ]

@@ -305,11 +305,16 @@ def _answer(counts: Counts, rated: list[dict], options: Options, notes: list[dic
         "connected": bool(rows) and all(row["status"] == "ok" for row in rows),
         "rows": [rows[i] for i in order],
         "win_matrix": counts.tallies.win_matrix[np.ix_(order, order)].tolist() if rows else [],
-        "notes": [*notes, *_status_notes(rows, counts.tallies)],
+        "notes": [*notes, *_status_notes(rows, counts.tallies, notes)],
     }
 
 
-def _status_notes(rows: list[dict], tallies: Tallies) -> list[dict]:
-    found = [{"code": row["status"], "value": row["model"]} for row in rows if row["status"] != "ok"]
+def _status_notes(rows: list[dict], tallies: Tallies, notes: list[dict]) -> list[dict]:
+    """What keeps each model from a rating. Where the fit has no answer, that is said already: no more of the models
+    that the votes connect."""
+    own = [row["status"] for row in rows]
+    if any(note["code"] == "undefined" for note in notes):
+        own = statuses(tallies, rated_component(tallies))
+    found = [{"code": word, "value": row["model"]} for row, word in zip(rows, own, strict=True) if word != "ok"]
     groups = islands(tallies)
     return [*([{"code": "disconnected", "value": groups}] if groups > 1 else []), *found]

@@ -83,10 +83,18 @@ def rows(project: Project, board: dict, elo: dict[str, float]) -> list[dict]:
             **row,
             "model_id": ids.get(row["model"]),
             "elo": elo.get(row["model"]),
-            "status_words": STATUS_WORDS[row["status"]],
+            "status_words": status_said(row, board),
         }
         for row in board["rows"]
     ]
+
+
+def status_said(row: dict, board: dict) -> str:
+    """Why a row has no rating, in a word or two. A fit without an answer is no fault of the row's."""
+    fault = {note["value"] for note in board["notes"] if note["code"] in STATUS_WORDS}
+    if row["status"] != "ok" and row["model"] not in fault:
+        return _("not rated")
+    return STATUS_WORDS[row["status"]]
 
 
 def ratings_chart(board: dict) -> dict:

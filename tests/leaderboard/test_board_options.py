@@ -150,6 +150,22 @@ def test_a_disconnected_graph_says_how_many_groups_there_are(vote, look):
     assert answer.board["connected"] is False
 
 
+def test_a_fit_without_an_answer_is_no_fault_of_the_models(vote, look, client_of, dave):
+    for a, b, winner in (("red", "blue", "a"), ("blue", "red", "b"), ("red", "blue", "b"), ("blue", "red", "b")):
+        vote(a, b, winner, chars=(50, 10) if a == "red" else (10, 50))
+    vote("green", "red", "a", chars=(9, 50))
+    answer = look(control="length")
+    assert "follows from which models were compared" in answer.notes["undefined"]["text"]
+    assert answer.notes["only_wins"]["value"] == "green"
+    assert "unconnected" not in answer.notes
+    page = client_of(dave).get("/p/kitchen/leaderboard/?control=length").content.decode()
+    assert page.count('<span class="badge">not rated</span>') == 2
+    assert page.count('<span class="badge">only wins</span>') == 1
+    assert 'id="ratings-data"' not in page
+    page = client_of(dave).get("/p/kitchen/leaderboard/").content.decode()
+    assert 'id="ratings-data"' in page
+
+
 def test_style_is_length_headers_lists_and_bold_and_what_never_differs_is_left_out(project, vote, look):
     """Bold wins, whoever writes it; headers are in no answer."""
     generator = np.random.default_rng(1)
