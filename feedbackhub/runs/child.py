@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from django.conf import settings
@@ -15,6 +16,7 @@ from feedbackhub.core.endpoints import is_operators
 from .directory import group_kill, lock_holder, lock_is_held, orphans_kill
 
 HELD_BY_ANOTHER = 3
+DYING_SECONDS = 10  # what the killed may take to be gone
 SECRET_NAME = re.compile(
     r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL|^DATABASE_URL|^REDIS_URL|^(LANGSMITH|LANGCHAIN|OPENAI|ANTHROPIC|DJANGO)_"
 )
@@ -90,7 +92,14 @@ class Child:
             self.process, self.exit_code = None, None
             return False
         group_kill(self.process.pid)
+        self._lock_wait()
         return True
+
+    def _lock_wait(self) -> None:
+        """Until the killed have let go of the directory, so that the next who looks takes none for a process to follow."""
+        until = time.monotonic() + DYING_SECONDS
+        while lock_is_held(self.directory) and time.monotonic() < until:
+            time.sleep(0.01)
 
     def terminate(self) -> bool:
         """Ask it to write a checkpoint and stop. False when an adopted one cannot be told apart yet."""

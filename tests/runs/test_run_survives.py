@@ -4,13 +4,15 @@ import os
 import signal
 import time
 from datetime import timedelta
+from threading import Timer
 
 import psutil
 import pytest
 from django.utils import timezone
 from waiting import wait_until
 
-from feedbackhub.runs.directory import lock_holder, lock_is_held
+from feedbackhub.runs import child
+from feedbackhub.runs.directory import group_kill, lock_holder, lock_is_held
 from feedbackhub.runs.models import Run
 from feedbackhub.runs.services import run_queue, run_supervise, sweep
 
@@ -61,6 +63,16 @@ def test_a_dead_process_whose_workers_keep_the_lock_does_not_hang_the_run(run_of
     run = run_of(steps=4, die_at=2, stubborn_child=True)
     run_queue(run=run)
     assert run_supervise(run_id=run.pk).state == "completed"
+    assert not lock_is_held(run.directory)
+
+
+def test_what_was_killed_may_take_its_time_to_be_gone(run_of, monkeypatch):
+    """A try has ended when nobody holds its directory any more."""
+    monkeypatch.setattr(child, "group_kill", lambda pid: Timer(0.5, group_kill, [pid]).start())
+    run = run_of(steps=4, die_at=2, stubborn_child=True)
+    run_queue(run=run)
+    run = run_supervise(run_id=run.pk)
+    assert (run.state, run.attempts) == ("completed", 2)
     assert not lock_is_held(run.directory)
 
 
