@@ -96,7 +96,7 @@ class Child:
         return True
 
     def _lock_wait(self) -> None:
-        """Until the killed have let go of the directory, so that the next who looks takes none for a process to follow."""
+        """Until the killed have let go of the directory: who looks next would take them for a process to follow."""
         until = time.monotonic() + DYING_SECONDS
         while lock_is_held(self.directory) and time.monotonic() < until:
             time.sleep(0.01)
